@@ -1,0 +1,1 @@
+//! The configuration file, its validation, and the types of the control API.

@@ -1,0 +1,1 @@
+//! The running process: sockets, TLS, workers, metrics, drain and reload.

@@ -1,0 +1,1 @@
+//! Anchored media streams: ports, latching, rewriting, quality. No networking, no clock.

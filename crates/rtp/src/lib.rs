@@ -1,0 +1,1 @@
+//! RTP, RTCP, SRTP, telephone events, G.711 and quality. No networking, no clock.

@@ -1,0 +1,1 @@
+//! Session descriptions and offer/answer. No networking, no clock.

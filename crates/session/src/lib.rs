@@ -1,0 +1,1 @@
+//! The B2BUA: access, admission, routing, calls, topology hiding, CDRs. No networking, no clock.
