@@ -1,0 +1,1 @@
+//! Real programs started, watched and stopped.
