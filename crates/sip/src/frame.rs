@@ -1,0 +1,188 @@
+//! Messages out of a stream (RFC 3261 §18.3, RFC 5626 §4.4.1 for the keep-alive).
+//!
+//! The framer looks for the blank line and then reads the head with the index itself: there is
+//! no second opinion about Content-Length. Bounded: at most one message and one read are held.
+//! The time limit for a message to become complete is the edge's; see
+//! [`StreamFramer::has_partial`].
+
+use crate::index::{ContentLength, head_end};
+use crate::{FatalError, Index, MAX_MESSAGE, Message};
+
+/// Cuts the bytes of one connection into messages. Feed it with [`push`](StreamFramer::push), then
+/// call [`next`](StreamFramer::next) until it has nothing more.
+#[derive(Debug, Default)]
+pub struct StreamFramer {
+    buffer: Vec<u8>,
+    /// Where the next message starts in the buffer.
+    start: usize,
+    /// How far, from `start`, no blank line was found.
+    searched: usize,
+    /// How long, from `start`, the message is that is not complete yet; 0 if not known.
+    awaited: usize,
+    failed: Option<FramingError>,
+}
+
+/// What comes out of a stream.
+#[derive(Debug)]
+pub enum Frame<'a> {
+    /// A message.
+    Message(Message<'a>),
+    /// A keep-alive, or several in a row: answer one CRLF.
+    Ping,
+    /// A message of which only the head is known, because its end is not (its body is shown as
+    /// empty). A request may be answered, then the connection is to be closed: the stream cannot
+    /// be read on, and each further call says so.
+    Broken(Message<'a>, FramingError),
+}
+
+/// The stream cannot be read on; close the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FramingError {
+    /// Content-Length is no number, or there are two that differ.
+    #[error("the Content-Length is ambiguous")]
+    ContentLength,
+    /// No Content-Length, which a stream must have (RFC 3261 §20.14).
+    #[error("a message on a stream without Content-Length")]
+    MissingContentLength,
+    /// Something else than SIP.
+    #[error("not SIP")]
+    NotSip(#[source] FatalError),
+    /// Longer than [`MAX_MESSAGE`](crate::MAX_MESSAGE).
+    #[error("longer than any message we accept")]
+    TooLarge,
+}
+
+impl StreamFramer {
+    /// A framer at the beginning of a connection.
+    pub const fn new() -> StreamFramer {
+        StreamFramer {
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            awaited: 0,
+            failed: None,
+        }
+    }
+
+    /// Adds received bytes. Call [`next`](StreamFramer::next) until it returns `None` or an error
+    /// before pushing again; what is pushed beyond the bound is refused by the next call.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.compact();
+        if self.failed.is_none() && self.buffer.len() + bytes.len() > MAX_BUFFERED {
+            self.failed = Some(FramingError::TooLarge);
+        }
+        if self.failed.is_none() {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// The next frame, `None` if more bytes are needed. An error stays.
+    // Not an iterator: what it returns borrows from it.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next<'a>(&'a mut self, index: &'a mut Index) -> Result<Option<Frame<'a>>, FramingError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if self.take_pings() {
+            return Ok(Some(Frame::Ping));
+        }
+        let bytes = self.buffer.get(self.start..).unwrap_or_default();
+        if matches!(bytes, [] | [b'\r' | b'\n', ..]) || bytes.len() < self.awaited {
+            return Ok(None);
+        }
+        let Some(end) = head_end(bytes, self.searched) else {
+            // The last line end found may be the first half of the blank line.
+            self.searched = bytes.len().saturating_sub(LONGEST_HALF);
+            return match bytes.len() > MAX_MESSAGE {
+                true => fail(&mut self.failed, FramingError::TooLarge),
+                false => Ok(None),
+            };
+        };
+        self.searched = end.saturating_sub(LONGEST_HALF + 1);
+        let Some(head_bytes) = bytes.get(..end).filter(|head| head.len() <= MAX_MESSAGE) else {
+            return fail(&mut self.failed, FramingError::TooLarge);
+        };
+        let head = match index.read_head(head_bytes) {
+            Ok(head) => head,
+            Err(error) => return fail(&mut self.failed, FramingError::NotSip(error)),
+        };
+        debug_assert_eq!(head.end, end, "two opinions about the end of the head");
+        let error = match head.content_length {
+            ContentLength::Bytes(length) if length <= MAX_MESSAGE - head.end => {
+                self.awaited = head.end + length;
+                if bytes.len() < self.awaited {
+                    return Ok(None);
+                }
+                self.start += self.awaited;
+                self.searched = 0;
+                self.awaited = 0;
+                return Ok(Some(Frame::Message(index.message(bytes, head, length))));
+            }
+            ContentLength::Bytes(_) => FramingError::TooLarge,
+            ContentLength::Absent => FramingError::MissingContentLength,
+            ContentLength::Conflict | ContentLength::Invalid => FramingError::ContentLength,
+        };
+        self.failed = Some(error);
+        Ok(Some(Frame::Broken(index.message(bytes, head, 0), error)))
+    }
+
+    /// Whether a message has begun and is not complete: the edge closes the connection when this
+    /// lasts. To be asked after [`next`](StreamFramer::next) has returned `None`.
+    pub fn has_partial(&self) -> bool {
+        self.start < self.buffer.len()
+    }
+
+    /// Skips line ends before a start line; whether there was a keep-alive among them. One CRLF
+    /// alone is no keep-alive: it answers ours, or strays (RFC 3261 §7.5).
+    fn take_pings(&mut self) -> bool {
+        if self.searched != 0 {
+            return false;
+        }
+        let rest = self.buffer.get(self.start..).unwrap_or_default();
+        let ends = rest
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        let pings = ends / PING.len();
+        // Half a ping waits for its other half, unless something else follows it.
+        let skipped = if ends == rest.len() {
+            pings * PING.len()
+        } else {
+            ends
+        };
+        self.start += skipped;
+        pings > 0
+    }
+
+    /// Frees the space of the messages handed out, and what an idle connection need not hold.
+    fn compact(&mut self) {
+        if self.start >= self.buffer.len() {
+            self.buffer.clear();
+            if self.buffer.capacity() > IDLE_CAPACITY {
+                self.buffer = Vec::new();
+            }
+        } else {
+            self.buffer.drain(..self.start);
+        }
+        self.start = 0;
+    }
+}
+
+fn fail<'a>(
+    failed: &mut Option<FramingError>,
+    error: FramingError,
+) -> Result<Option<Frame<'a>>, FramingError> {
+    *failed = Some(error);
+    Err(error)
+}
+
+const PING: &[u8] = b"\r\n\r\n";
+
+/// The first part of a blank line that may be all there is yet: LF CR.
+const LONGEST_HALF: usize = 2;
+
+/// One message that is not complete and one read of the same size.
+const MAX_BUFFERED: usize = 2 * MAX_MESSAGE;
+
+/// What an idle connection may keep allocated, in bytes.
+const IDLE_CAPACITY: usize = 4096;

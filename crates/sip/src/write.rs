@@ -1,0 +1,290 @@
+//! Writing messages (RFC 3261 §7, §8.2.6; RFC 3581 §4 for responses).
+//!
+//! Whatever is put into a value, it stays a value: a run of white space with CR, LF or NUL in it
+//! becomes one space, so nothing that came from a peer can start a header or a body of its own.
+
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
+
+use ringfence_base::net::Transport;
+
+use crate::lex::{is_lws, is_token_string};
+use crate::list::Values;
+use crate::{HeaderName, Message, Method, StatusCode, Via};
+
+/// Appends one message to a buffer, in the order of the calls. [`body`](MessageWriter::body) or
+/// [`finish`](MessageWriter::finish) ends it; both write the Content-Length.
+#[must_use = "a message without finish() or body() has no end"]
+#[derive(Debug)]
+pub struct MessageWriter<'b> {
+    buffer: &'b mut Vec<u8>,
+}
+
+impl<'b> MessageWriter<'b> {
+    /// Starts a request. White space and control characters are left out of the URI.
+    pub fn request(
+        buffer: &'b mut Vec<u8>,
+        method: Method<'_>,
+        uri: impl AsRef<[u8]>,
+    ) -> MessageWriter<'b> {
+        buffer.extend_from_slice(method.as_bytes());
+        buffer.push(b' ');
+        buffer.extend(
+            uri.as_ref()
+                .iter()
+                .copied()
+                .filter(|&byte| byte > b' ' && byte != 0x7f),
+        );
+        buffer.extend_from_slice(b" SIP/2.0\r\n");
+        MessageWriter { buffer }
+    }
+
+    /// Starts a response; an empty reason becomes the usual one.
+    pub fn response(
+        buffer: &'b mut Vec<u8>,
+        code: StatusCode,
+        reason: impl AsRef<[u8]>,
+    ) -> MessageWriter<'b> {
+        let mut writer = MessageWriter { buffer };
+        writer.append(format_args!("SIP/2.0 {code} "));
+        match reason.as_ref() {
+            b"" => writer
+                .buffer
+                .extend_from_slice(code.default_reason().as_bytes()),
+            reason => append_value(writer.buffer, reason),
+        }
+        writer.buffer.extend_from_slice(b"\r\n");
+        writer
+    }
+
+    /// Writes a header.
+    pub fn header(&mut self, name: HeaderName, value: impl AsRef<[u8]>) -> &mut Self {
+        self.raw_header(name.as_str().as_bytes(), value.as_ref())
+    }
+
+    /// Writes a header whose value is formatted.
+    pub fn header_fmt(&mut self, name: HeaderName, value: fmt::Arguments<'_>) -> &mut Self {
+        if self.start_header(name.as_str().as_bytes()) {
+            let start = self.buffer.len();
+            self.append(value);
+            fold_to_spaces(self.buffer, start);
+            self.buffer.extend_from_slice(b"\r\n");
+        }
+        self
+    }
+
+    /// Writes a header under any name; one that is no token is left out.
+    pub fn raw_header(&mut self, name: &[u8], value: &[u8]) -> &mut Self {
+        if self.start_header(name) {
+            append_value(self.buffer, value);
+            self.buffer.extend_from_slice(b"\r\n");
+        }
+        self
+    }
+
+    /// Writes a Via. `sent_by` is a host with or without its port; with `rport` the response is
+    /// asked for at the source port (RFC 3581).
+    pub fn via(
+        &mut self,
+        transport: Transport,
+        sent_by: impl fmt::Display,
+        branch: impl AsRef<[u8]>,
+        rport: bool,
+    ) -> &mut Self {
+        self.start_header(b"Via");
+        let start = self.buffer.len();
+        self.append(format_args!("SIP/2.0/{} {sent_by}", transport.via_name()));
+        if rport {
+            self.buffer.extend_from_slice(b";rport");
+        }
+        self.buffer.extend_from_slice(b";branch=");
+        self.buffer.extend_from_slice(branch.as_ref());
+        fold_to_spaces(self.buffer, start);
+        self.buffer.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Copies every header of that name from `message`, in order.
+    pub fn copy(&mut self, message: &Message<'_>, name: HeaderName) -> &mut Self {
+        for value in message.headers(name) {
+            self.header(name, value);
+        }
+        self
+    }
+
+    /// Ends the message with a body.
+    pub fn body(mut self, content_type: impl AsRef<[u8]>, body: impl AsRef<[u8]>) {
+        let body = body.as_ref();
+        self.header(HeaderName::ContentType, content_type);
+        self.end_headers(body.len());
+        self.buffer.extend_from_slice(body);
+    }
+
+    /// Ends the message without a body.
+    pub fn finish(mut self) {
+        self.end_headers(0);
+    }
+
+    fn end_headers(&mut self, length: usize) {
+        self.append(format_args!("Content-Length: {length}\r\n\r\n"));
+    }
+
+    fn start_header(&mut self, name: &[u8]) -> bool {
+        let is_name = is_token_string(name);
+        if is_name {
+            self.buffer.extend_from_slice(name);
+            self.buffer.extend_from_slice(b": ");
+        }
+        is_name
+    }
+
+    fn append(&mut self, arguments: fmt::Arguments<'_>) {
+        // Only a `Display` of the caller can fail; what it wrote until then stays.
+        let _ = Appender(self.buffer).write_fmt(arguments);
+    }
+
+    /// The topmost Via of a request as the response has it: with where it came from.
+    fn answered_via(&mut self, value: &[u8], remote: SocketAddr) {
+        let Ok(via) = Via::parse(value) else {
+            self.header(HeaderName::Via, value);
+            return;
+        };
+        let source = remote.ip().to_canonical();
+        let wants_port = via.rport.is_some();
+        let wants_address = wants_port || via.received.is_some() || via.host.ip() != Some(source);
+        self.start_header(b"Via");
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(b"SIP/2.0/");
+        self.buffer.extend_from_slice(via.transport);
+        self.append(format_args!(" {}", via.host));
+        if let Some(port) = via.port {
+            self.append(format_args!(":{port}"));
+        }
+        for param in via.params.iter() {
+            if is_source_param(param.name) {
+                continue;
+            }
+            self.buffer.push(b';');
+            self.buffer.extend_from_slice(param.name);
+            if let Some(value) = param.value {
+                self.buffer.push(b'=');
+                self.buffer.extend_from_slice(value);
+            }
+        }
+        match source {
+            _ if !wants_address => {}
+            IpAddr::V4(address) => self.append(format_args!(";received={address}")),
+            // Without brackets: RFC 5118 §4.5 has both, RFC 3261 §25.1 only this one.
+            IpAddr::V6(address) => self.append(format_args!(";received={address}")),
+        }
+        if wants_port {
+            self.append(format_args!(";rport={}", remote.port()));
+        }
+        fold_to_spaces(self.buffer, start);
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Starts the response to `request` that came from `remote` (RFC 3261 §8.2.6.2): every Via, the
+/// topmost with `received` and `rport` as RFC 3581 §4 has them, From, To with `to_tag` if it has
+/// no tag yet, Call-ID, CSeq, and in a 100 the Timestamp. An empty `reason` becomes the usual one.
+///
+/// Parts of the request that cannot be read are copied as they are.
+pub fn response_to<'b>(
+    buffer: &'b mut Vec<u8>,
+    request: &Message<'_>,
+    remote: SocketAddr,
+    code: StatusCode,
+    reason: impl AsRef<[u8]>,
+    to_tag: Option<&[u8]>,
+) -> MessageWriter<'b> {
+    let mut writer = MessageWriter::response(buffer, code, reason);
+    let mut vias = request.headers(HeaderName::Via);
+    if let Some(line) = vias.next() {
+        let mut values = Values::new(line);
+        writer.answered_via(values.next().unwrap_or(line), remote);
+        for value in values {
+            writer.header(HeaderName::Via, value);
+        }
+    }
+    for line in vias {
+        writer.header(HeaderName::Via, line);
+    }
+    for name in [
+        HeaderName::From,
+        HeaderName::To,
+        HeaderName::CallId,
+        HeaderName::CSeq,
+    ] {
+        let Some(value) = request.header(name) else {
+            continue;
+        };
+        let tag = to_tag
+            .filter(|_| name == HeaderName::To && request.to().is_ok_and(|to| to.tag().is_none()));
+        writer.start_header(name.as_str().as_bytes());
+        append_value(writer.buffer, value);
+        if let Some(tag) = tag {
+            writer.buffer.extend_from_slice(b";tag=");
+            append_value(writer.buffer, tag);
+        }
+        writer.buffer.extend_from_slice(b"\r\n");
+    }
+    if code.raw() == 100
+        && let Some(timestamp) = request.header(HeaderName::Timestamp)
+    {
+        writer.header(HeaderName::Timestamp, timestamp);
+    }
+    writer
+}
+
+/// Formats into the buffer.
+struct Appender<'b>(&'b mut Vec<u8>);
+
+impl fmt::Write for Appender<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+fn is_source_param(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport")
+}
+
+fn append_value(buffer: &mut Vec<u8>, value: &[u8]) {
+    let start = buffer.len();
+    buffer.extend_from_slice(value);
+    fold_to_spaces(buffer, start);
+}
+
+/// Makes each run of white space that holds CR, LF or NUL one space, from `start` on.
+fn fold_to_spaces(buffer: &mut Vec<u8>, start: usize) {
+    let tail = buffer.get(start..).unwrap_or_default();
+    let Some(first) = memchr::memchr3(b'\r', b'\n', 0, tail) else {
+        return;
+    };
+    let mut kept = Vec::with_capacity(tail.len());
+    let (before, mut rest) = tail.split_at(first);
+    kept.extend_from_slice(before);
+    while let Some((&byte, after)) = rest.split_first() {
+        if !matches!(byte, b'\r' | b'\n' | 0) {
+            kept.push(byte);
+            rest = after;
+            continue;
+        }
+        while kept
+            .last()
+            .is_some_and(|&last| matches!(last, b' ' | b'\t'))
+        {
+            kept.pop();
+        }
+        let skipped = rest
+            .iter()
+            .take_while(|&&byte| is_lws(byte) || byte == 0)
+            .count();
+        rest = rest.get(skipped..).unwrap_or_default();
+        kept.push(b' ');
+    }
+    buffer.truncate(start);
+    buffer.extend_from_slice(&kept);
+}
