@@ -5,7 +5,7 @@
 
 use std::hash::{BuildHasher, Hash};
 
-use siphasher::sip::SipHasher13;
+use siphasher::sip::{SipHasher13, SipHasher24};
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13x128};
 
 use crate::entropy::Entropy;
@@ -34,7 +34,19 @@ impl std::fmt::Debug for HashKey {
 impl HashKey {
     /// Draws a key.
     pub fn generate(entropy: &mut dyn Entropy) -> HashKey {
-        HashKey { k0: entropy.next_u64(), k1: entropy.next_u64() }
+        HashKey {
+            k0: entropy.next_u64(),
+            k1: entropy.next_u64(),
+        }
+    }
+
+    /// The key that all workers of one process share, from their common secret.
+    pub const fn from_bytes(secret: [u8; 16]) -> HashKey {
+        let number = u128::from_le_bytes(secret);
+        HashKey {
+            k0: number as u64,
+            k1: (number >> 64) as u64,
+        }
     }
 
     /// An empty map under this key.
@@ -50,6 +62,12 @@ impl HashKey {
     /// 64-bit keyed hash of one value.
     pub fn hash64<T: Hash + ?Sized>(self, value: &T) -> u64 {
         self.hash_one(value)
+    }
+
+    /// A message authentication code: SipHash-2-4, whose rounds are meant for exactly this, where
+    /// the maps' SipHash-1-3 is not. For tokens that a peer hands back to us.
+    pub fn mac64(self, message: &[u8]) -> u64 {
+        SipHasher24::new_with_keys(self.k0, self.k1).hash(message)
     }
 
     /// 128-bit keyed hash of byte strings. Each part's length is hashed too, so `["ab", "c"]` and
@@ -85,9 +103,20 @@ mod tests {
     }
 
     #[test]
+    fn the_same_secret_gives_the_same_code() {
+        let key = |secret| HashKey::from_bytes([secret; 16]);
+        assert_eq!(key(1).mac64(b"x"), key(1).mac64(b"x"));
+        assert_ne!(key(1).mac64(b"x"), key(2).mac64(b"x"));
+        assert_ne!(key(1).mac64(b"x"), key(1).mac64(b"y"));
+    }
+
+    #[test]
     fn another_key_gives_another_hash() {
         let mut entropy = SeededEntropy::new(1);
-        let (a, b) = (HashKey::generate(&mut entropy), HashKey::generate(&mut entropy));
+        let (a, b) = (
+            HashKey::generate(&mut entropy),
+            HashKey::generate(&mut entropy),
+        );
         assert_ne!(a.hash64("x"), b.hash64("x"));
     }
 }

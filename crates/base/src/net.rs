@@ -102,6 +102,11 @@ pub struct Flow {
 impl Flow {
     /// A UDP flow.
     pub const fn udp(listener: ListenerId, remote: SocketAddr) -> Flow {
-        Flow { listener, transport: Transport::Udp, remote, connection: None }
+        Flow {
+            listener,
+            transport: Transport::Udp,
+            remote,
+            connection: None,
+        }
     }
 }

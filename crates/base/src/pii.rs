@@ -72,7 +72,13 @@ mod tests {
 
     #[test]
     fn neither_prints_what_it_holds() {
-        assert_eq!(format!("{:?} {}", Pii::new("+13305550100"), Pii::new(5)), "… …");
-        assert_eq!(format!("{:?}", Secret::new(b"hunter2".to_vec())), "Secret(…)");
+        assert_eq!(
+            format!("{:?} {}", Pii::new("+13305550100"), Pii::new(5)),
+            "… …"
+        );
+        assert_eq!(
+            format!("{:?}", Secret::new(b"hunter2".to_vec())),
+            "Secret(…)"
+        );
     }
 }

@@ -13,7 +13,11 @@ pub struct BoundedQueue<T> {
 impl<T> BoundedQueue<T> {
     /// An empty queue for at most `capacity` items.
     pub const fn new(capacity: usize) -> BoundedQueue<T> {
-        BoundedQueue { items: VecDeque::new(), capacity, refused: 0 }
+        BoundedQueue {
+            items: VecDeque::new(),
+            capacity,
+            refused: 0,
+        }
     }
 
     /// Appends `item`, or gives it back (and counts) when the queue is full.
@@ -56,6 +60,9 @@ mod tests {
         let mut queue = BoundedQueue::new(1);
         assert_eq!(queue.push('a'), Ok(()));
         assert_eq!(queue.push('b'), Err('b'));
-        assert_eq!((queue.refused(), queue.pop(), queue.pop()), (1, Some('a'), None));
+        assert_eq!(
+            (queue.refused(), queue.pop(), queue.pop()),
+            (1, Some('a'), None)
+        );
     }
 }

@@ -47,6 +47,9 @@ mod tests {
 
     #[test]
     fn bidirectional_overrides_do_not_survive() {
-        assert_eq!(Escaped("Zoë \u{202e}x".as_bytes()).to_string(), "Zoë \\u{202e}x");
+        assert_eq!(
+            Escaped("Zoë \u{202e}x".as_bytes()).to_string(),
+            "Zoë \\u{202e}x"
+        );
     }
 }

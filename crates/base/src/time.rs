@@ -38,7 +38,10 @@ impl Add<Duration> for Instant {
     type Output = Instant;
     /// Saturates at [`Instant::MAX`].
     fn add(self, duration: Duration) -> Instant {
-        Instant(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+        Instant(
+            self.0
+                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -97,7 +100,12 @@ impl WallAnchor {
 impl fmt::Display for Instant {
     /// Seconds with microseconds: `12.000345`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}", self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1_000)
+        write!(
+            f,
+            "{}.{:06}",
+            self.0 / 1_000_000_000,
+            self.0 % 1_000_000_000 / 1_000
+        )
     }
 }
 
@@ -117,7 +125,13 @@ mod tests {
             instant: Instant::from_nanos(5_000_000),
             unix: UnixTime::from_micros(1_000_000),
         };
-        assert_eq!(anchor.unix_time(Instant::from_nanos(6_000_000)).as_micros(), 1_001_000);
-        assert_eq!(anchor.unix_time(Instant::from_nanos(4_000_000)).as_micros(), 999_000);
+        assert_eq!(
+            anchor.unix_time(Instant::from_nanos(6_000_000)).as_micros(),
+            1_001_000
+        );
+        assert_eq!(
+            anchor.unix_time(Instant::from_nanos(4_000_000)).as_micros(),
+            999_000
+        );
     }
 }

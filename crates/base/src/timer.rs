@@ -43,7 +43,10 @@ impl<K> Ord for Entry<K> {
 
 impl<K> Default for TimerQueue<K> {
     fn default() -> Self {
-        TimerQueue { heap: BinaryHeap::new(), sequence: 0 }
+        TimerQueue {
+            heap: BinaryHeap::new(),
+            sequence: 0,
+        }
     }
 }
 
@@ -51,7 +54,11 @@ impl<K> TimerQueue<K> {
     /// Sets a timer.
     pub fn schedule(&mut self, at: Instant, key: K) {
         self.sequence += 1;
-        self.heap.push(Reverse(Entry { at, sequence: self.sequence, key }));
+        self.heap.push(Reverse(Entry {
+            at,
+            sequence: self.sequence,
+            key,
+        }));
     }
 
     /// When the next timer is due.
