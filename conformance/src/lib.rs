@@ -1,1 +1,6 @@
-//! Black-box tests live in `tests/`.
+//! Black-box tests live in `tests/`; here is what they share.
+//!
+//! `tests/peers_*.rs` drive real programs (see `ringfence-peers`) and skip themselves, saying so,
+//! where a program is missing.
+
+pub mod certificates;

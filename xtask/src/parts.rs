@@ -5,14 +5,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use ringfence_peers::tools::SKIPS;
 
 use crate::repo;
 use crate::runner::{self, Finished};
 use crate::tally::Tally;
 use crate::tools;
-
-/// Tests append one line to the file named by this variable when they find a tool missing.
-const SKIPS: &str = "RINGFENCE_SKIPS";
 
 /// Seeds of the simulated world that one run tries, beside those of the commit.
 const SEEDS: &str = "1000";
@@ -304,6 +302,7 @@ fn peers(bench: &Bench) -> anyhow::Result<Tally> {
     if tally.failed > 0 || names.is_empty() {
         return Ok(tally);
     }
+    let binary = repo::target_directory()?.join("release/ringfence");
     if bench.nextest {
         let arguments = ["--package", "ringfence-conformance", "--test-threads", "1"];
         tally += counted(&mut nextest(
@@ -319,7 +318,11 @@ fn peers(bench: &Bench) -> anyhow::Result<Tally> {
         command.args(["--test", name]);
     }
     command.args(["--", "--test-threads", "1"]);
-    tally += counted(command.env(SKIPS, &bench.skips))?;
+    tally += counted(
+        command
+            .env(SKIPS, &bench.skips)
+            .env("RINGFENCE_BIN", binary),
+    )?;
     Ok(tally)
 }
 

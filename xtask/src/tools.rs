@@ -1,8 +1,10 @@
 //! Programs of the machine that the tests and benchmarks drive, and the Debian packages that
 //! bring them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+use ringfence_peers::tools::find;
 
 /// A program or library, the package it comes in, and what cannot run without it.
 #[derive(Debug)]
@@ -125,30 +127,6 @@ fn apt(arguments: &[&str]) -> bool {
 fn is_root() -> bool {
     // SAFETY: `geteuid` reads a number of this process and cannot fail.
     unsafe { libc::geteuid() == 0 }
-}
-
-fn find(name: &str) -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = if name.contains(".so") {
-        [
-            "/usr/lib/x86_64-linux-gnu",
-            "/usr/lib/aarch64-linux-gnu",
-            "/usr/lib64",
-            "/usr/lib",
-        ]
-        .iter()
-        .map(PathBuf::from)
-        .collect()
-    } else {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        // Debian keeps servers where a plain user's path does not look.
-        folders.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
-        folders
-    };
-    folders
-        .into_iter()
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
 }
 
 /// Debian's own switch against starting services while packages are installed.
