@@ -24,10 +24,13 @@
 //! ```
 
 mod classify;
+pub mod g711;
 mod header;
 pub mod quality;
 pub mod rtcp;
 pub mod srtp;
+pub mod telephone_event;
+pub mod tone;
 
 pub use classify::{PacketKind, classify};
 pub use header::{Header, HeaderError, RtpView, Ssrc};
