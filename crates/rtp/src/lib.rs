@@ -24,6 +24,7 @@
 //! ```
 
 mod classify;
+pub mod fuzz;
 pub mod g711;
 mod header;
 pub mod quality;

@@ -161,7 +161,7 @@ impl Context {
             ssrc,
             index: u64::from(index & !ENCRYPTED),
         };
-        self.window(ssrc)
+        self.known(ssrc)
             .map_or(Ok(()), |source| source.rtcp.check(id.index))?;
         self.check_mki(mki)?;
 
@@ -184,7 +184,7 @@ impl Context {
     #[inline]
     fn next_rtp(&self, header: Header) -> Result<PacketId, SrtpError> {
         let ssrc = header.ssrc.raw();
-        let index = match self.window(ssrc) {
+        let index = match self.known(ssrc) {
             None => u64::from(header.seq),
             Some(source) => {
                 let index = source.rtp.estimate(header.seq)?;
@@ -196,7 +196,7 @@ impl Context {
     }
 
     #[inline]
-    fn window(&self, ssrc: u32) -> Option<&Source> {
+    fn known(&self, ssrc: u32) -> Option<&Source> {
         self.sources.iter().find(|source| source.ssrc == ssrc)
     }
 
@@ -285,3 +285,6 @@ fn rtcp_ssrc(packet: &[u8]) -> Result<u32, SrtpError> {
     }
     Ok(u32::from_be_bytes([s0, s1, s2, s3]))
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,15 +217,28 @@ impl AesGcm {
             Label::RtcpEncryption,
             rtcp_key.get_mut(..key_len).ok_or(Unspecified)?,
         )?;
-        let transform = AesGcm {
-            rtp: gcm_key(&rtp_key, key_len)?,
-            rtp_salt: keys.derive(Label::RtpSalt)?,
-            rtcp_salt: keys.derive(Label::RtcpSalt)?,
+        let salts = (keys.derive(Label::RtpSalt)?, keys.derive(Label::RtcpSalt)?);
+        let transform = AesGcm::from_session_keys(&rtp_key, rtcp_key, salts, key_len);
+        rtp_key.zeroize();
+        rtcp_key.zeroize();
+        transform
+    }
+
+    /// From session keys, RTP's and RTCP's, of which the first `key_len` bytes count, and salts.
+    fn from_session_keys(
+        rtp_key: &[u8; 32],
+        rtcp_key: [u8; 32],
+        (rtp_salt, rtcp_salt): ([u8; GCM_SALT_LEN], [u8; GCM_SALT_LEN]),
+        key_len: usize,
+    ) -> Result<AesGcm, Unspecified> {
+        let rtp = gcm_key(rtp_key, key_len)?;
+        Ok(AesGcm {
+            rtp,
+            rtp_salt,
+            rtcp_salt,
             key_len: key_len as u8,
             rtcp_key,
-        };
-        rtp_key.zeroize();
-        Ok(transform)
+        })
     }
 
     #[inline]
@@ -383,4 +396,137 @@ fn verify(expected: &Tag, tag: &[u8]) -> Result<(), SrtpError> {
 
 fn cipher(_: Unspecified) -> SrtpError {
     SrtpError::Cipher
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: [u8; GCM_SALT_LEN] = *b"Quid pro quo";
+    const RTP: &str = "8040f17b8041f8d35501a0b2\
+        47616c6c696120657374206f6d6e69732064697669736120696e207061727465732074726573";
+    const RTCP: &str = "81c8000d4d617273\
+        4e5450314e545032525450200000042a0000e9304c756e61deadbeefdeadbeefdeadbeefdeadbeefdeadbeef";
+    const RTP_ID: PacketId = PacketId {
+        ssrc: 0x5501_a0b2,
+        index: 0xf17b,
+    };
+    const RTCP_ID: PacketId = PacketId {
+        ssrc: 0x4d61_7273,
+        index: 0x5d4,
+    };
+    const WORD: [u8; 4] = [0x80, 0, 0x05, 0xd4];
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<u32> = hex.chars().filter_map(|digit| digit.to_digit(16)).collect();
+        digits
+            .chunks(2)
+            .map(|pair| (pair[0] << 4 | pair[1]) as u8)
+            .collect()
+    }
+
+    /// RFC 7714's session key: the numbers from zero on.
+    fn gcm(key_len: usize) -> AesGcm {
+        let key = std::array::from_fn(|i| i as u8);
+        AesGcm::from_session_keys(&key, key, (SALT, SALT), key_len).unwrap()
+    }
+
+    #[track_caller]
+    fn check_rtp(key_len: usize, payload_and_tag: &str) {
+        let (mut packet, expected) = (bytes(RTP), bytes(payload_and_tag));
+        let tag = gcm(key_len).seal_rtp(RTP_ID, &mut packet, 12).unwrap();
+        assert_eq!([&packet[12..], &tag[..16]].concat(), expected);
+        gcm(key_len)
+            .open_rtp(RTP_ID, &mut packet, 12, &tag[..16])
+            .unwrap();
+        assert_eq!(packet, bytes(RTP));
+    }
+
+    #[track_caller]
+    fn check_rtcp(key_len: usize, payload_and_tag: &str) {
+        let (mut packet, expected) = (bytes(RTCP), bytes(payload_and_tag));
+        let tag = gcm(key_len).seal_rtcp(RTCP_ID, &mut packet, WORD).unwrap();
+        assert_eq!([&packet[8..], &tag[..16]].concat(), expected);
+        gcm(key_len)
+            .open_rtcp(RTCP_ID, &mut packet, WORD, &tag[..16])
+            .unwrap();
+        assert_eq!(packet, bytes(RTCP));
+    }
+
+    #[test]
+    fn aead_aes_128_gcm_rtp_rfc7714_16_1() {
+        check_rtp(
+            16,
+            "f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
+             899d7f27beb16a9152cf765ee4390cce",
+        );
+    }
+
+    #[test]
+    fn aead_aes_256_gcm_rtp_rfc7714_16_2() {
+        check_rtp(
+            32,
+            "32b1de78a822fe12ef9f78fa332e33aab18012389a58e2f3b50b2a0276ffae0f1ba63799b87b\
+             7aa3db36dfffd6b0f9bb7878d7a76c13",
+        );
+    }
+
+    #[test]
+    fn aead_aes_128_gcm_rtcp_rfc7714_17_1() {
+        check_rtcp(
+            16,
+            "63e94885dcdab67ca727d7662f6b7e997ff5c0f76c06f32dc676a5f1730d6fda4ce09b4686303ded0bb9\
+             275bc84aa45896cf4d2fc5abf87245d9eade",
+        );
+    }
+
+    #[test]
+    fn aead_aes_256_gcm_rtcp_rfc7714_17_2() {
+        check_rtcp(
+            32,
+            "d50ae4d1f5ce5d304ba297e47d470c282c3ece5dbffe0a50a2eaa5c1110555be8415f658c61de0476f1b\
+             6fad1d1eb30c4446839f57ff6f6cb26ac3be",
+        );
+    }
+
+    #[test]
+    fn a_shortened_gcm_tag_is_refused() {
+        let mut packet = bytes(RTP);
+        let tag = gcm(16).seal_rtp(RTP_ID, &mut packet, 12).unwrap();
+        let shortened = gcm(16).open_rtp(RTP_ID, &mut packet, 12, &tag[..12]);
+        assert_eq!(shortened, Err(SrtpError::TooShort));
+    }
+
+    #[test]
+    fn the_keystream_of_aes_cm_rfc3711_b_2() {
+        let key = CounterMode::new(&bytes("2b7e151628aed2a6abf7158809cf4f3c")).unwrap();
+        let salt = bytes("f0f1f2f3f4f5f6f7f8f9fafbfcfd").try_into().unwrap();
+        let mut stream = vec![0; 0xff02 * 16];
+        let iv = counter_iv(&salt, PacketId { ssrc: 0, index: 0 });
+        key.apply(iv, &mut stream).unwrap();
+        let start = "e03ead0935c95e80e166b16dd92b4eb4d23513162b02d0f72a43a2fe4a5f97ab\
+            41e95b3bb0a2e8dd477901e4fca894c0";
+        let end = "ec8cdf7398607cb0f2d21675ea9ea1e4362b7c3c6773516318a077d7fc5073ae\
+            6a2cc3787889374fbeb4c81b17ba6c44";
+        assert_eq!(stream[..48], bytes(start));
+        assert_eq!(stream[0xfeff * 16..], bytes(end));
+    }
+
+    #[test]
+    fn session_keys_of_aes_cm_rfc3711_b_3() {
+        let keys = Derivation::new(
+            &bytes("e1f97a0d3e018be0d64fa32c06de4139"),
+            &bytes("0ec675ad498afeebb6960b3aabe6"),
+        )
+        .unwrap();
+        let encryption: [u8; 16] = keys.derive(Label::RtpEncryption).unwrap();
+        let salt: [u8; 14] = keys.derive(Label::RtpSalt).unwrap();
+        let authentication: [u8; 94] = keys.derive(Label::RtpAuthentication).unwrap();
+        assert_eq!(encryption[..], bytes("c61e7a93744f39ee10734afe3ff7a087"));
+        assert_eq!(salt[..], bytes("30cbbc08863d8c85d49db34a9ae1"));
+        let expected = "cebe321f6ff7716b6fd4ab49af256a156d38baa48f0a0acf3c34e2359e6cdbce\
+            e049646c43d9327ad175578ef72270986371c10c9a369ac2f94a8c5fbcdddc25\
+            6d6e919a48b610ef17c2041e474035766b68642c59bbfc2f34db60dbdfb2dc68";
+        assert_eq!(authentication[..], bytes(expected)[..94]);
+    }
 }
