@@ -319,3 +319,6 @@ impl InviteClient {
 
 /// How many callees beyond the first may answer one INVITE.
 const MAX_FORKS: usize = 8;
+
+#[cfg(test)]
+mod tests;

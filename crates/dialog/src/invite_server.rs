@@ -203,3 +203,180 @@ impl InviteServer {
         &self.flow
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Bench, request};
+    use crate::{Event, Matched, Owner};
+
+    const BRANCH: &str = "z9hG4bK-peer-1";
+
+    fn invite() -> String {
+        request("INVITE", BRANCH)
+    }
+
+    fn ack() -> String {
+        request("ACK", BRANCH)
+    }
+
+    #[test]
+    fn a_repeated_invite_gets_the_last_provisional_response_rfc3261_17_2_1() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        assert_eq!(bench.receive(invite()), Matched::Retransmission);
+        assert_eq!(bench.sent.len(), 0, "nothing to repeat yet");
+        bench.respond(server, 100);
+        bench.respond(server, 180);
+        bench.run_to(400);
+        assert_eq!(bench.receive(invite()), Matched::Retransmission);
+        assert_eq!(bench.times_of("SIP/2.0 180"), [0, 400]);
+        assert!(!bench.layer.is_answered(server));
+        assert_eq!(bench.layer.counters().request_retransmissions, 2);
+    }
+
+    #[test]
+    fn repeats_a_failure_up_to_t2_until_timer_h_rfc3261_17_2_1() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        bench.respond(server, 486);
+        bench.run_to(100_000);
+        assert_eq!(
+            bench.times_of("SIP/2.0 486"),
+            [
+                0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500
+            ]
+        );
+        assert_eq!(bench.layer.counters().unacknowledged_failures, 1);
+        assert_eq!(bench.events, []);
+        bench.assert_idle();
+    }
+
+    #[test]
+    fn the_ack_ends_the_repetition_and_timer_i_the_transaction_rfc3261_17_2_1() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        bench.respond(server, 404);
+        bench.run_to(700);
+        assert_eq!(bench.receive(ack()), Matched::AckNon2xx);
+        assert_eq!(bench.receive(ack()), Matched::Retransmission);
+        assert_eq!(bench.receive(invite()), Matched::Retransmission);
+        bench.run_to(5_699);
+        assert_eq!(bench.layer.server_count(), 1);
+        bench.run_to(5_700);
+        assert_eq!(bench.layer.server_count(), 0);
+        assert_eq!(bench.times_of("SIP/2.0 404"), [0, 500]);
+        bench.run_to(40_000);
+        bench.assert_idle();
+    }
+
+    #[test]
+    fn over_a_reliable_transport_it_waits_for_the_ack_alone_rfc3261_17_2_1() {
+        let mut bench = Bench::tcp();
+        let server = bench.receive_new(invite());
+        bench.respond(server, 404);
+        bench.run_to(31_000);
+        assert_eq!(bench.times_of("SIP/2.0 404"), [0]);
+        assert_eq!(bench.receive(ack()), Matched::AckNon2xx);
+        assert_eq!(bench.layer.server_count(), 0, "timer I is zero");
+    }
+
+    #[test]
+    fn a_repeated_invite_gets_the_failure_again_rfc3261_17_2_1() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        bench.respond(server, 404);
+        bench.run_to(100);
+        assert_eq!(bench.receive(invite()), Matched::Retransmission);
+        assert_eq!(bench.times_of("SIP/2.0 404"), [0, 100]);
+    }
+
+    #[test]
+    fn retransmits_2xx_until_ack_rfc3261_13_3_1_4() {
+        for mut bench in [Bench::udp(), Bench::tcp()] {
+            let server = bench.receive_new(invite());
+            bench.respond(server, 200);
+            bench.run_to(9_000);
+            assert_eq!(
+                bench.receive(request("ACK", "z9hG4bK-ack")),
+                Matched::Ack2xx
+            );
+            bench.layer.acknowledged(server);
+            bench.run_to(100_000);
+            assert_eq!(bench.times_of("SIP/2.0 200"), [0, 500, 1500, 3500, 7500]);
+            assert_eq!(bench.events, []);
+            bench.assert_idle();
+        }
+    }
+
+    #[test]
+    fn a_2xx_without_ack_is_an_event_rfc3261_13_3_1_4() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        bench.layer.set_owner(server, Owner(7));
+        bench.respond(server, 200);
+        bench.run_to(100_000);
+        assert_eq!(
+            bench.times_of("SIP/2.0 200"),
+            [
+                0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500
+            ]
+        );
+        assert_eq!(
+            bench.events,
+            [(
+                32_000,
+                Event::AckTimeout {
+                    server,
+                    owner: Owner(7)
+                }
+            )]
+        );
+        assert_eq!(bench.layer.counters().unacknowledged_successes, 1);
+        bench.assert_idle();
+    }
+
+    #[test]
+    fn an_accepted_invite_absorbs_its_repetitions_until_timer_l_rfc6026_7_1() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        bench.respond(server, 200);
+        bench.layer.acknowledged(server);
+        bench.sent.clear();
+        bench.run_to(31_999);
+        assert_eq!(bench.receive(invite()), Matched::Retransmission);
+        assert_eq!(bench.sent.len(), 0);
+        bench.run_to(32_000);
+        bench.assert_idle();
+        bench.receive_new(invite());
+    }
+
+    #[test]
+    fn an_ack_with_the_branch_of_an_accepted_invite_is_the_users_rfc6026_7_1() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        bench.respond(server, 200);
+        assert_eq!(bench.receive(ack()), Matched::Ack2xx);
+    }
+
+    #[test]
+    fn an_ack_before_any_final_response_is_absorbed() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        assert_eq!(bench.receive(ack()), Matched::Retransmission);
+        assert!(!bench.layer.is_answered(server));
+    }
+
+    #[test]
+    fn one_final_response_is_all() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(invite());
+        bench.respond(server, 486);
+        bench.respond(server, 200);
+        bench.respond(server, 180);
+        assert_eq!(bench.times_of("SIP/2.0 2"), [0; 0]);
+        assert_eq!(bench.layer.counters().responses_refused, 2);
+        bench.run_to(40_000);
+        bench.respond(server, 200);
+        assert_eq!(bench.layer.counters().responses_refused, 3, "gone");
+    }
+}

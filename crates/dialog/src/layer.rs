@@ -303,3 +303,6 @@ pub(crate) const MAX_EVENTS: usize = 1 << 13;
 
 /// Timers that run in one call.
 const MAX_TIMERS_PER_CALL: usize = 1 << 12;
+
+#[cfg(test)]
+mod tests;

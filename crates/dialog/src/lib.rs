@@ -41,6 +41,8 @@ mod non_invite_server;
 mod server_key;
 mod server_side;
 mod slots;
+#[cfg(test)]
+mod testing;
 mod text;
 mod timer;
 

@@ -119,3 +119,131 @@ impl NonInviteClient {
         &self.flow
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+    use crate::{Event, Matched, Owner};
+
+    const OWNER: Owner = Owner(42);
+
+    #[test]
+    fn repeats_the_request_up_to_t2_until_timer_f_rfc3261_17_1_2_2() {
+        let mut bench = Bench::udp();
+        let client = bench.send("OPTIONS");
+        bench.run_to(100_000);
+        assert_eq!(
+            bench.times_of("OPTIONS"),
+            [
+                0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500
+            ]
+        );
+        assert_eq!(
+            bench.events,
+            [(
+                32_000,
+                Event::ClientTimeout {
+                    client,
+                    owner: OWNER
+                }
+            )]
+        );
+        bench.assert_idle();
+    }
+
+    #[test]
+    fn does_not_repeat_over_a_reliable_transport_rfc3261_17_1_2_2() {
+        let mut bench = Bench::tcp();
+        let client = bench.send("BYE");
+        bench.run_to(100_000);
+        assert_eq!(bench.times_of("BYE"), [0]);
+        assert_eq!(
+            bench.events,
+            [(
+                32_000,
+                Event::ClientTimeout {
+                    client,
+                    owner: OWNER
+                }
+            )]
+        );
+    }
+
+    #[test]
+    fn repeats_every_t2_while_proceeding_rfc3261_17_1_2_2() {
+        let mut bench = Bench::udp();
+        let client = bench.send("BYE");
+        bench.run_to(600);
+        let delivered = Matched::Response {
+            client,
+            owner: OWNER,
+        };
+        assert_eq!(bench.answer(client, "BYE", 100, ""), delivered);
+        assert_eq!(bench.answer(client, "BYE", 100, ""), delivered);
+        bench.run_to(100_000);
+        assert_eq!(
+            bench.times_of("BYE"),
+            [
+                0, 500, 1500, 5500, 9500, 13_500, 17_500, 21_500, 25_500, 29_500
+            ]
+        );
+        assert_eq!(
+            bench.events,
+            [(
+                32_000,
+                Event::ClientTimeout {
+                    client,
+                    owner: OWNER
+                }
+            )]
+        );
+    }
+
+    #[test]
+    fn absorbs_repeated_responses_for_timer_k_rfc3261_17_1_2_2() {
+        let mut bench = Bench::udp();
+        let client = bench.send("BYE");
+        bench.run_to(100);
+        let delivered = Matched::Response {
+            client,
+            owner: OWNER,
+        };
+        assert_eq!(bench.answer(client, "BYE", 481, "b"), delivered);
+        bench.run_to(5_099);
+        assert_eq!(
+            bench.answer(client, "BYE", 481, "b"),
+            Matched::ResponseRetransmission
+        );
+        bench.run_to(5_100);
+        assert_eq!(
+            bench.answer(client, "BYE", 481, "b"),
+            Matched::StrayResponse
+        );
+        assert_eq!(bench.times_of("BYE"), [0]);
+        assert_eq!(bench.layer.client_count(), 0);
+        bench.run_to(40_000);
+        assert_eq!(bench.events, []);
+        bench.assert_idle();
+    }
+
+    #[test]
+    fn timer_k_is_zero_over_a_reliable_transport_rfc3261_17_1_2_2() {
+        let mut bench = Bench::tcp();
+        let client = bench.send("BYE");
+        bench.answer(client, "BYE", 200, "b");
+        assert_eq!(bench.layer.client_count(), 0);
+    }
+
+    #[test]
+    fn the_failure_of_its_transport_ends_it_rfc3261_17_1_4() {
+        let mut bench = Bench::tcp();
+        let client = bench.send("OPTIONS");
+        bench.layer.transport_failed(&bench.flow.clone());
+        let failed = Event::TransportFailed {
+            client,
+            owner: OWNER,
+        };
+        assert_eq!(bench.layer.poll_event(), Some(failed));
+        assert_eq!(bench.layer.client_count(), 0);
+    }
+}

@@ -89,3 +89,62 @@ impl NonInviteServer {
 
 /// 408: a client that could still receive it has timed out by itself (RFC 4320 §4.2).
 const REQUEST_TIMEOUT: StatusCode = StatusCode::of(408);
+
+#[cfg(test)]
+mod tests {
+    use crate::Matched;
+    use crate::testing::{Bench, request};
+
+    fn bye() -> String {
+        request("BYE", "z9hG4bK-peer-1")
+    }
+
+    #[test]
+    fn a_repeated_request_gets_the_response_again_until_timer_j_rfc3261_17_2_2() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(bye());
+        assert_eq!(bench.receive(bye()), Matched::Retransmission);
+        assert_eq!(bench.sent.len(), 0, "nothing to repeat yet");
+        bench.run_to(100);
+        bench.respond(server, 200);
+        bench.run_to(32_099);
+        assert_eq!(bench.receive(bye()), Matched::Retransmission);
+        assert_eq!(bench.times_of("SIP/2.0 200"), [100, 32_099]);
+        bench.run_to(32_100);
+        bench.assert_idle();
+        assert_eq!(bench.layer.counters().unanswered_requests, 0);
+    }
+
+    #[test]
+    fn timer_j_is_zero_over_a_reliable_transport_rfc3261_17_2_2() {
+        let mut bench = Bench::tcp();
+        let server = bench.receive_new(bye());
+        bench.respond(server, 200);
+        assert_eq!(bench.layer.server_count(), 0);
+        assert!(bench.layer.is_answered(server));
+    }
+
+    #[test]
+    fn no_provisional_response_and_no_408_rfc4320_4() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(bye());
+        for code in [100, 183, 408] {
+            bench.respond(server, code);
+        }
+        assert_eq!(bench.sent.len(), 0);
+        assert_eq!(bench.layer.counters().responses_refused, 3);
+        bench.respond(server, 200);
+        assert_eq!(bench.times_of("SIP/2.0 200"), [0]);
+    }
+
+    #[test]
+    fn a_request_that_is_never_answered_is_let_go_rfc4320_4_2() {
+        let mut bench = Bench::udp();
+        let server = bench.receive_new(bye());
+        bench.run_to(32_000);
+        bench.assert_idle();
+        assert_eq!(bench.layer.counters().unanswered_requests, 1);
+        bench.respond(server, 200);
+        assert_eq!(bench.sent.len(), 0, "nobody waits for it");
+    }
+}
