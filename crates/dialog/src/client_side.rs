@@ -29,15 +29,6 @@ enum Machine {
     Cancel(NonInviteClient),
 }
 
-/// Which machine a request needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestKind {
-    /// An INVITE, also within a dialog.
-    Invite,
-    /// Any other but ACK and CANCEL, which the layer sends itself.
-    NonInvite,
-}
-
 impl Transactions {
     /// Reserves a client transaction, to learn the branch for its request. The user sends the
     /// request by [`send_request`](Transactions::send_request), or gives the place back by
@@ -75,15 +66,14 @@ impl Transactions {
         }
     }
 
-    /// Sends the request of a reserved transaction. `bytes` carries
-    /// [`branch`](Transactions::branch) in its topmost Via; an INVITE is kept until its final
-    /// response, so hand over no slice of a larger buffer. What comes of it: responses by
+    /// Sends the request of a reserved transaction: any but an ACK or a CANCEL. `bytes` starts
+    /// with its method, and carries [`branch`](Transactions::branch) in its topmost Via; it is
+    /// kept, so hand over no slice of a larger buffer. What comes of it: responses by
     /// [`Matched::Response`], or one [`Event::ClientTimeout`] or [`Event::TransportFailed`].
     pub fn send_request(
         &mut self,
         now: Instant,
         id: ClientId,
-        kind: RequestKind,
         flow: Flow,
         bytes: Bytes,
         owner: Owner,
@@ -97,12 +87,12 @@ impl Transactions {
             "a request is sent once"
         );
         client.owner = owner;
-        client.machine = match kind {
-            RequestKind::Invite => Machine::Invite(InviteClient::start(&mut fx, flow, bytes)),
-            RequestKind::NonInvite => {
-                Machine::NonInvite(NonInviteClient::start(&mut fx, flow, bytes))
-            }
+        client.machine = if bytes.starts_with(b"INVITE ") {
+            Machine::Invite(InviteClient::start(&mut fx, flow, bytes))
+        } else {
+            Machine::NonInvite(NonInviteClient::start(&mut fx, flow, bytes))
         };
+        self.clients_pending += 1;
     }
 
     /// Sends the user's ACK for a 2xx, and keeps it for the 2xx's retransmissions. It has its own
@@ -173,7 +163,7 @@ impl Transactions {
             .take(room)
             .collect();
         for id in failed {
-            if let Some(client) = self.clients.remove(id.slot, id.generation)
+            if let Some(client) = self.remove_client(id)
                 && !matches!(client.machine, Machine::Cancel(_))
             {
                 self.emit(Event::TransportFailed {
@@ -264,13 +254,18 @@ impl Transactions {
         };
         let owner = client.owner;
         if terminated {
-            self.clients.remove(id.slot, id.generation);
+            self.remove_client(id);
         }
         if status.is_provisional() {
             self.send_due_cancel(now, id);
-        } else if let Some(cancel) = cancel {
+        } else if step == ClientStep::Deliver {
+            self.clients_pending -= 1;
+        }
+        if !status.is_provisional()
+            && let Some(cancel) = cancel
+        {
             // The INVITE is decided, so its CANCEL need not be repeated.
-            self.clients.remove(cancel.slot, cancel.generation);
+            self.remove_client(cancel);
         }
         Some(match step {
             ClientStep::Absorb => Matched::ResponseRetransmission,
@@ -303,9 +298,13 @@ impl Transactions {
                 mut fx,
             )) = self.client(now, id)
         {
-            cancel.on_response(&mut fx, status.is_provisional());
-            if cancel.is_terminated() {
-                self.clients.remove(id.slot, id.generation);
+            let step = cancel.on_response(&mut fx, status.is_provisional());
+            let terminated = cancel.is_terminated();
+            if terminated {
+                self.remove_client(id);
+            }
+            if step == ClientStep::Deliver && !status.is_provisional() {
+                self.clients_pending -= 1;
             }
         }
         Some(Matched::ResponseRetransmission)
@@ -328,6 +327,7 @@ impl Transactions {
             let (client, mut fx) = self.client(now, cancel)?;
             let machine = Machine::Cancel(NonInviteClient::start(&mut fx, flow, bytes));
             *client = Client { owner, machine };
+            self.clients_pending += 1;
             Some(cancel)
         });
         if let Some((
@@ -359,28 +359,35 @@ impl Transactions {
                     cancel,
                 )
             }
-            Machine::NonInvite(request) => (
+            Machine::NonInvite(request) | Machine::Cancel(request) => (
                 request.on_timer(&mut fx, expired.timer),
                 request.is_terminated(),
                 None,
             ),
-            Machine::Cancel(cancel) => {
-                cancel.on_timer(&mut fx, expired.timer);
-                (ClientTimer::Silent, cancel.is_terminated(), None)
-            }
             Machine::Reserved => return,
         };
-        let owner = client.owner;
+        let (owner, is_users) = (client.owner, !matches!(client.machine, Machine::Cancel(_)));
         if terminated {
-            self.clients.remove(id.slot, id.generation);
+            self.remove_client(id);
             if let Some(cancel) = cancel {
-                self.clients.remove(cancel.slot, cancel.generation);
+                self.remove_client(cancel);
             }
         }
         if step == ClientTimer::TimedOut {
-            self.counters.client_timeouts += 1;
-            self.emit(Event::ClientTimeout { client: id, owner });
+            self.clients_pending -= 1;
+            if is_users {
+                self.counters.client_timeouts += 1;
+                self.emit(Event::ClientTimeout { client: id, owner });
+            }
         }
+    }
+
+    fn remove_client(&mut self, id: ClientId) -> Option<Client> {
+        let client = self.clients.remove(id.slot, id.generation)?;
+        if client.is_pending() {
+            self.clients_pending -= 1;
+        }
+        Some(client)
     }
 
     fn client(&mut self, now: Instant, id: ClientId) -> Option<(&mut Client, Effects<'_>)> {
@@ -403,6 +410,15 @@ impl Transactions {
 }
 
 impl Client {
+    /// Whether the request is out and has no final response.
+    pub(crate) fn is_pending(&self) -> bool {
+        match &self.machine {
+            Machine::Reserved => false,
+            Machine::Invite(invite) => invite.is_pending(),
+            Machine::NonInvite(request) | Machine::Cancel(request) => request.is_pending(),
+        }
+    }
+
     fn waits_on(&self, failed: &Flow) -> bool {
         let flow = match &self.machine {
             Machine::Invite(invite) if invite.is_calling() => invite.flow(),

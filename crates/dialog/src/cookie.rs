@@ -160,6 +160,11 @@ impl Branch {
 }
 
 impl Tag {
+    /// A tag that a peer sent back to us, to look it up: none if we can never have made it.
+    pub fn from_bytes(tag: &[u8]) -> Option<Tag> {
+        decode(tag).map(|number| Tag(encode(number)))
+    }
+
     /// The text, for a `tag` parameter.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -167,6 +172,11 @@ impl Tag {
 }
 
 impl LocalCallId {
+    /// A Call-ID that a peer sent back to us, to look it up: none if we can never have made it.
+    pub fn from_bytes(call_id: &[u8]) -> Option<LocalCallId> {
+        decode(call_id).map(|number| LocalCallId(encode(number)))
+    }
+
     /// The text, for a Call-ID header.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -307,6 +317,20 @@ mod tests {
             generation: 12,
         };
         assert_eq!(cookies(3).open_branch(branch.as_bytes()), Some(payload));
+    }
+
+    #[test]
+    fn a_returned_tag_equals_the_one_that_was_sent() {
+        let tag = cookies(1).new_tag(&mut SeededEntropy::new(1));
+        let returned = tag.to_string().to_uppercase();
+        assert_eq!(Tag::from_bytes(returned.as_bytes()), Some(tag));
+        assert_eq!(Tag::from_bytes(b"1928301774"), None);
+        let call_id = cookies(1).new_call_id(&mut SeededEntropy::new(1));
+        assert_eq!(LocalCallId::from_bytes(call_id.as_bytes()), Some(call_id));
+        assert_eq!(
+            LocalCallId::from_bytes(b"a84b4c76e66710@pc33.example"),
+            None
+        );
     }
 
     #[test]

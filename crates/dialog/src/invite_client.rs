@@ -257,6 +257,11 @@ impl InviteClient {
         matches!(self.state, State::Calling { .. })
     }
 
+    /// Whether no final response has come.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
+    }
+
     pub(crate) fn is_terminated(&self) -> bool {
         matches!(self.state, State::Terminated)
     }

@@ -29,6 +29,8 @@ pub struct Transactions {
     pub(crate) cookies: Cookies,
     pub(crate) hash: HashKey,
     pub(crate) clients: Slots<Client>,
+    /// Requests that are out without a final response.
+    pub(crate) clients_pending: usize,
     pub(crate) servers: Slots<Server>,
     pub(crate) servers_by_key: KeyedMap<ServerKey, u32>,
     pub(crate) timers: TimerLanes,
@@ -199,6 +201,7 @@ impl Transactions {
             cookies,
             hash,
             clients: Slots::new(clients),
+            clients_pending: 0,
             servers: Slots::new(servers),
             servers_by_key: hash.map(),
             timers: TimerLanes::new(timers),
@@ -273,6 +276,11 @@ impl Transactions {
     /// Client transactions, also those that only linger.
     pub fn client_count(&self) -> usize {
         self.clients.len()
+    }
+
+    /// Requests of ours that are out and have no final response: a drain waits for these.
+    pub const fn clients_pending(&self) -> usize {
+        self.clients_pending
     }
 
     /// Server transactions, also those that only linger.

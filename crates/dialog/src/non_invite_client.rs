@@ -111,6 +111,11 @@ impl NonInviteClient {
         matches!(self.state, State::Trying { .. })
     }
 
+    /// Whether no final response has come.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self.state, State::Trying { .. } | State::Proceeding { .. })
+    }
+
     pub(crate) fn is_terminated(&self) -> bool {
         matches!(self.state, State::Terminated)
     }

@@ -33,6 +33,13 @@ impl Transactions {
         }
     }
 
+    /// Whose the request is, unless it is over.
+    pub fn owner_of_server(&self, id: ServerId) -> Option<Owner> {
+        self.servers
+            .get(id.slot, id.generation)
+            .map(|server| server.owner)
+    }
+
     /// Sends a response. It is kept for retransmissions, so hand over no slice of a larger
     /// buffer.
     ///
