@@ -1,0 +1,283 @@
+//! The media plane of one worker: which socket belongs to which stream, and the way of a packet.
+
+use ringfence_base::{Entropy, HashKey, Instant, ListenerId};
+use slab::Slab;
+use std::net::SocketAddr;
+use thiserror::Error;
+
+use crate::config::{Side, SideConfig};
+use crate::counters::{Counters, DropReason};
+use crate::endpoint::Endpoint;
+use crate::ports::{PairIndex, PortPair, Ports, SocketIndex};
+use crate::report::StreamReport;
+use crate::side::ConfigureError;
+use crate::stream::{Component, Stream};
+
+/// The largest packet that is relayed, in bytes of UDP payload as received: an Ethernet frame.
+pub const PACKET_MAX: usize = 1500;
+
+/// Room that [`Plane::handle_packet`] needs in its buffer after the packet: the SRTP tag, or the
+/// longer SDES item of a rewritten RTCP packet and its SRTCP trailer.
+pub const TAIL: usize = 64;
+
+/// Sockets a worker can have. A socket takes 8 bytes of table whether used or not.
+pub const SOCKETS_MAX: usize = 1 << 20;
+
+/// A stream of a plane. Carries its slot's generation: the id of a closed stream never names the
+/// stream after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    slot: u32,
+    generation: u32,
+}
+
+/// A packet to send: the first `len` bytes of the buffer that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The socket to send from.
+    pub socket: SocketIndex,
+    /// Where to.
+    pub to: SocketAddr,
+    /// Bytes to send.
+    pub len: usize,
+}
+
+/// No port is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no media port is free on listener {}", listener.raw())]
+pub struct NoPorts {
+    /// The listener that has none.
+    pub listener: ListenerId,
+}
+
+/// Why a side was not configured. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PlaneError {
+    /// The configuration does not fit the side.
+    #[error("the side refused its configuration")]
+    Configure(#[source] ConfigureError),
+    /// The stream is closed.
+    #[error("the stream is closed")]
+    UnknownStream,
+}
+
+/// All ports and streams of one worker.
+pub struct Plane {
+    sockets: Vec<Socket>,
+    streams: Slab<Stream>,
+    ports: Ports,
+    counters: Counters,
+    names: HashKey,
+    next_generation: u32,
+}
+
+/// What a bound socket serves.
+#[derive(Clone, Copy)]
+struct Socket {
+    stream: u32,
+    side: Side,
+    component: Component,
+}
+
+const NO_STREAM: u32 = u32::MAX;
+
+impl Plane {
+    /// A plane without ports. `entropy` seeds the names (RTCP CNAMEs) that peers will see.
+    pub fn new(entropy: &mut dyn Entropy) -> Plane {
+        Plane {
+            sockets: Vec::new(),
+            streams: Slab::new(),
+            ports: Ports::default(),
+            counters: Counters::default(),
+            names: HashKey::generate(entropy),
+            next_generation: 0,
+        }
+    }
+
+    /// Adds bound port pairs of a listener. Meant for the start: the table grows here and nowhere
+    /// else.
+    ///
+    /// # Panics
+    /// If a socket index is not below [`SOCKETS_MAX`].
+    pub fn add_ports(&mut self, listener: ListenerId, pairs: impl IntoIterator<Item = PortPair>) {
+        for pair in pairs {
+            let highest = pair.rtp.index().max(pair.rtcp.index());
+            assert!(
+                highest < SOCKETS_MAX,
+                "socket indices are dense and below SOCKETS_MAX"
+            );
+            if self.sockets.len() <= highest {
+                self.sockets.resize(highest + 1, Socket::IDLE);
+            }
+            self.ports.add(listener, pair);
+        }
+    }
+
+    /// Opens a stream between two listeners (or one and the same): a port pair on each side.
+    /// Nothing is accepted on a side before [`Plane::configure_side`].
+    pub fn open_stream(
+        &mut self,
+        now: Instant,
+        a: ListenerId,
+        b: ListenerId,
+    ) -> Result<StreamId, NoPorts> {
+        let (pair_a, ports_a) = self.take_ports(a)?;
+        let (pair_b, ports_b) = self.take_ports(b).inspect_err(|_| {
+            self.ports.give_back_unused(pair_a);
+        })?;
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let names = Side::BOTH.map(|side| self.names.hash64(&(generation, now.as_nanos(), side)));
+        let stream = Stream::new(generation, [(pair_a, ports_a), (pair_b, ports_b)], names);
+        let slot = self.streams.insert(stream) as u32;
+        for (side, ports) in [(Side::A, ports_a), (Side::B, ports_b)] {
+            self.sockets[ports.rtp.index()] = Socket {
+                stream: slot,
+                side,
+                component: Component::Rtp,
+            };
+            self.sockets[ports.rtcp.index()] = Socket {
+                stream: slot,
+                side,
+                component: Component::Rtcp,
+            };
+        }
+        self.counters.streams_opened += 1;
+        Ok(StreamId { slot, generation })
+    }
+
+    /// Applies the outcome of offer and answer to one side, at first and at each change.
+    ///
+    /// The latch is kept if the described address, the policy and the signalling host are as
+    /// before; otherwise the side is sent to the described address and latches anew.
+    pub fn configure_side(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        side: Side,
+        config: SideConfig,
+    ) -> Result<(), PlaneError> {
+        let stream = stream_mut(&mut self.streams, id).ok_or(PlaneError::UnknownStream)?;
+        let own = stream
+            .pairs()
+            .map(|pair| Endpoint::new(self.ports.pair(pair).addr));
+        stream
+            .configure(now, side, config, own)
+            .map_err(PlaneError::Configure)
+    }
+
+    /// Closes a stream and frees its ports. `None` if it is closed already.
+    pub fn close_stream(&mut self, id: StreamId) -> Option<StreamReport> {
+        let stream = stream_mut(&mut self.streams, id)?;
+        let report = stream.report();
+        for pair in stream.pairs() {
+            let ports = self.ports.pair(pair);
+            self.sockets[ports.rtp.index()] = Socket::IDLE;
+            self.sockets[ports.rtcp.index()] = Socket::IDLE;
+            self.ports.give_back(pair);
+        }
+        self.streams.remove(id.slot as usize);
+        Some(report)
+    }
+
+    /// Handles a datagram that arrived at `socket`: the packet to send for it, if any.
+    ///
+    /// `buf[..len]` is the datagram; `buf` has room for [`TAIL`] more bytes. It is rewritten in
+    /// place; after `None` its content is unspecified. Never allocates while the sources of an
+    /// SRTP stream stay the same, never locks, never waits.
+    #[inline]
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        socket: SocketIndex,
+        from: SocketAddr,
+        buf: &mut [u8],
+        len: usize,
+    ) -> Option<Forward> {
+        let (stream, served) = match self.sockets.get(socket.index()) {
+            Some(served) => (self.streams.get_mut(served.stream as usize), *served),
+            None => (None, Socket::IDLE),
+        };
+        let Some(stream) = stream else {
+            self.counters.count_drop(DropReason::NoStream);
+            return None;
+        };
+        if len > PACKET_MAX || buf.len() < len + TAIL {
+            stream.count_drop(served.side, DropReason::Size);
+            self.counters.count_drop(DropReason::Size);
+            return None;
+        }
+        let from = Endpoint::new(from);
+        match stream.relay(now, served.side, served.component, from, buf, len) {
+            Ok(relayed) => {
+                self.counters
+                    .count_forward(relayed.component, relayed.forward.len);
+                Some(relayed.forward)
+            }
+            Err(reason) => {
+                stream.count_drop(served.side, reason);
+                self.counters.count_drop(reason);
+                None
+            }
+        }
+    }
+
+    /// The RTP address of a side, for our session description. RTCP is at the next port.
+    pub fn local_addr(&self, id: StreamId, side: Side) -> Option<SocketAddr> {
+        let pair = self.stream(id)?.pairs()[side.index()];
+        Some(self.ports.pair(pair).addr)
+    }
+
+    /// The state of a stream as its report would be now.
+    pub fn stats(&self, id: StreamId) -> Option<StreamReport> {
+        Some(self.stream(id)?.report())
+    }
+
+    /// When a side was last heard: RTP or RTCP from the source that holds the latch. `None`
+    /// before the first packet.
+    pub fn last_packet(&self, id: StreamId, side: Side) -> Option<Instant> {
+        self.stream(id)?.last_heard(side)
+    }
+
+    /// What was forwarded and dropped since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many streams are open.
+    pub fn streams_open(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// How many port pairs of `listener` are free.
+    pub fn ports_free(&self, listener: ListenerId) -> usize {
+        self.ports.free(listener)
+    }
+
+    fn take_ports(&mut self, listener: ListenerId) -> Result<(PairIndex, PortPair), NoPorts> {
+        self.ports.take(listener).ok_or_else(|| {
+            self.counters.streams_refused += 1;
+            NoPorts { listener }
+        })
+    }
+
+    fn stream(&self, id: StreamId) -> Option<&Stream> {
+        self.streams
+            .get(id.slot as usize)
+            .filter(|stream| stream.generation() == id.generation)
+    }
+}
+
+impl Socket {
+    const IDLE: Socket = Socket {
+        stream: NO_STREAM,
+        side: Side::A,
+        component: Component::Rtp,
+    };
+}
+
+fn stream_mut(streams: &mut Slab<Stream>, id: StreamId) -> Option<&mut Stream> {
+    streams
+        .get_mut(id.slot as usize)
+        .filter(|stream| stream.generation() == id.generation)
+}

@@ -1,0 +1,544 @@
+//! One side of a stream: judges what its peer sends, and sends to it.
+//!
+//! The order of the checks is the point. What costs nothing comes first; nothing is believed, and
+//! no state changes, before the source has a claim and the packet is authentic; the rate is
+//! charged to the holder only; the direction is checked last, because an SRTP sender that is on
+//! hold still advances its packet index (RFC 3711 §3.3.1).
+
+use std::time::Duration;
+
+use ringfence_base::Instant;
+use ringfence_rtp::quality::StreamStats;
+use ringfence_rtp::rtcp::{self, Compound, Packet, RoundTrip};
+use ringfence_rtp::srtp::{self, SrtpError};
+use ringfence_rtp::{Header, RtpView, Ssrc};
+use thiserror::Error;
+
+use crate::config::{Direction, Keying, LatchPolicy, Security, SideConfig};
+use crate::counters::{DropReason, Drops};
+use crate::endpoint::{Endpoint, PackedIp};
+use crate::latch::{Claim, Evidence, Latch, Refusal, Rules};
+use crate::payload::{PayloadType, PayloadTypes};
+use crate::plane::Forward;
+use crate::ports::{PairIndex, PortPair, SocketIndex};
+use crate::rate::{Rate, RateLimit};
+use crate::report::{PeerReport, SideReport};
+use crate::rtcp_latch::RtcpLatch;
+
+/// Why a side was not configured. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ConfigureError {
+    /// The description names this very stream's ports: media would go round in a circle.
+    #[error("the description names the stream's own ports")]
+    OwnAddress,
+    /// A key is to be kept that the side does not have.
+    #[error("there is no key to keep")]
+    NoKeyToKeep,
+}
+
+/// A side. Fields that every packet needs come first.
+pub(crate) struct SideState {
+    latch: Latch,
+    rate: Rate,
+    last_heard: Instant,
+    receive: Option<Box<srtp::Context>>,
+    send: Option<Box<srtp::Context>>,
+    rtp_socket: SocketIndex,
+    rtcp_socket: SocketIndex,
+    sent_packets: u32,
+    flags: Flags,
+    payload_types: PayloadTypes,
+    stats: StreamStats,
+
+    known_host: PackedIp,
+    rtcp_latch: RtcpLatch,
+    name: u64,
+    round_trip: RoundTrip,
+    reported: Reported,
+    drops: Drops,
+    pair: PairIndex,
+}
+
+#[derive(Clone, Copy)]
+struct Flags {
+    configured: bool,
+    heard: bool,
+    rtcp_mux: bool,
+    policy: LatchPolicy,
+    direction: Direction,
+    /// Number of the last packet's payload type that had a codec; [`NO_AUDIO`] before.
+    audio: u8,
+}
+
+/// The last report block of the peer, packed.
+#[derive(Clone, Copy, Default)]
+struct Reported {
+    lost: i32,
+    jitter_us: u32,
+    fraction_lost: u8,
+    is_there: bool,
+}
+
+/// What a side's RTCP says about the stream of the side across.
+pub(crate) struct Across {
+    /// The synchronisation source that the side across sends.
+    pub(crate) ssrc: Option<Ssrc>,
+    /// The clock of its audio.
+    pub(crate) clock_rate: u32,
+}
+
+const NO_AUDIO: u8 = u8::MAX;
+
+impl SideState {
+    /// A side that accepts nothing yet. `name` becomes its RTCP CNAME.
+    pub(crate) fn new(pair: PairIndex, ports: PortPair, name: u64) -> SideState {
+        SideState {
+            latch: Latch::new(),
+            rate: Rate::new(RateLimit::default()),
+            last_heard: Instant::ZERO,
+            receive: None,
+            send: None,
+            rtp_socket: ports.rtp,
+            rtcp_socket: ports.rtcp,
+            sent_packets: 0,
+            flags: Flags {
+                configured: false,
+                heard: false,
+                rtcp_mux: false,
+                policy: LatchPolicy::Strict,
+                direction: Direction::Inactive,
+                audio: NO_AUDIO,
+            },
+            payload_types: PayloadTypes::default(),
+            stats: StreamStats::default(),
+            known_host: PackedIp::NONE,
+            rtcp_latch: RtcpLatch::new(),
+            name,
+            round_trip: RoundTrip::default(),
+            reported: Reported::default(),
+            drops: Drops::default(),
+            pair,
+        }
+    }
+
+    /// Applies a description. `own` are the stream's own RTP addresses.
+    pub(crate) fn configure(
+        &mut self,
+        config: SideConfig,
+        own: [Endpoint; 2],
+    ) -> Result<(), ConfigureError> {
+        let remote = Endpoint::destination(config.remote);
+        let remote_rtcp = match config.remote_rtcp {
+            Some(_) => Endpoint::destination(config.remote_rtcp),
+            None => remote.next_port(),
+        };
+        if own
+            .into_iter()
+            .any(|own| names_port_of(own, remote) || names_port_of(own, remote_rtcp))
+        {
+            return Err(ConfigureError::OwnAddress);
+        }
+        let was_secured = self.receive.is_some();
+        self.take_keys(config.security)?;
+
+        let known_host = PackedIp::new(config.signalling_host);
+        let is_same_peer = self.flags.configured
+            && self.latch.described() == remote
+            && self.flags.policy == config.latch
+            && self.known_host == known_host
+            && self.receive.is_some() == was_secured;
+        if !is_same_peer {
+            self.latch.reset(remote);
+        }
+        if !is_same_peer || self.rtcp_latch.described() != remote_rtcp {
+            self.rtcp_latch.reset(remote_rtcp);
+        }
+        self.known_host = known_host;
+        self.payload_types = config.payload_types;
+        self.rate.set(config.rate);
+        self.flags = Flags {
+            configured: true,
+            rtcp_mux: config.rtcp_mux,
+            policy: config.latch,
+            direction: config.direction,
+            ..self.flags
+        };
+        Ok(())
+    }
+
+    /// Media may come from now on.
+    pub(crate) fn expect_media(&mut self, now: Instant) {
+        self.latch.expect(now);
+    }
+
+    /// Judges an RTP packet of the peer: its length in the clear.
+    #[inline]
+    pub(crate) fn receive_rtp(
+        &mut self,
+        now: Instant,
+        from: Endpoint,
+        buf: &mut [u8],
+        len: usize,
+    ) -> Result<usize, DropReason> {
+        let packet = buf.get(..len).ok_or(DropReason::Size)?;
+        let header = Header::parse(packet).map_err(|_| DropReason::Malformed)?;
+        let claim = self.admit(now, from)?;
+        let payload_type = self
+            .payload_types
+            .find(header.payload_type)
+            .ok_or(DropReason::PayloadType)?;
+        let len = match &mut self.receive {
+            None => len,
+            Some(context) => context.unprotect_rtp(buf, len).map_err(of_unprotect)?,
+        };
+        if header.padding {
+            let packet = buf.get(..len).ok_or(DropReason::Size)?;
+            RtpView::parse(packet).map_err(|_| DropReason::Malformed)?;
+        }
+        if claim != Claim::Holder {
+            self.take_latch(now, claim, from, header)?;
+        }
+        self.heard(now);
+        if !self.rate.charge(now) {
+            return Err(DropReason::Rate);
+        }
+        self.count(now, header, payload_type, len);
+        if !self.flags.direction.peer_sends() {
+            return Err(DropReason::Direction);
+        }
+        Ok(len)
+    }
+
+    /// Sends the RTP packet `buf[..len]` to the peer.
+    #[inline]
+    pub(crate) fn send_rtp(&mut self, buf: &mut [u8], len: usize) -> Result<Forward, DropReason> {
+        if !self.flags.direction.peer_receives() {
+            return Err(DropReason::Direction);
+        }
+        let to = self
+            .latch
+            .destination()
+            .addr()
+            .ok_or(DropReason::NoDestination)?;
+        let len = match &mut self.send {
+            None => len,
+            Some(context) => context
+                .protect_rtp(buf, len)
+                .map_err(|_| DropReason::Unprotectable)?,
+        };
+        self.sent_packets = self.sent_packets.saturating_add(1);
+        Ok(Forward {
+            socket: self.rtp_socket,
+            to,
+            len,
+        })
+    }
+
+    /// Judges an RTCP packet of the peer: its length in the clear, rewritten for the side across.
+    pub(crate) fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        from: Endpoint,
+        buf: &mut [u8],
+        len: usize,
+        across: &Across,
+    ) -> Result<usize, DropReason> {
+        let claim = if self.flags.rtcp_mux {
+            Some(self.admit(now, from)?)
+        } else if self.rtcp_latch.admits(self.rtcp_rules(), from) {
+            None
+        } else {
+            return Err(DropReason::ForeignSource);
+        };
+        let len = match &mut self.receive {
+            None => len,
+            Some(context) => context.unprotect_rtcp(buf, len).map_err(of_unprotect)?,
+        };
+        let packet = buf.get(..len).ok_or(DropReason::Size)?;
+        let compound = Compound::parse_reduced_size(packet).map_err(|_| DropReason::Malformed)?;
+        if !self.is_own_source(compound.sender()) {
+            return Err(DropReason::RtcpContent);
+        }
+        match claim {
+            None => self.rtcp_latch.commit(from),
+            Some(claim) => self
+                .latch
+                .commit_rtcp(now, claim, from, self.receive.is_some())
+                .map_err(of_refusal)?,
+        }
+        self.heard(now);
+        if !self.rate.charge(now) {
+            return Err(DropReason::Rate);
+        }
+        self.read_reports(now, &compound, across);
+        rtcp::sanitise(buf, len, &self.cname()).ok_or(DropReason::RtcpContent)
+    }
+
+    /// Sends the RTCP packet `buf[..len]` to the peer.
+    pub(crate) fn send_rtcp(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        len: usize,
+    ) -> Result<Forward, DropReason> {
+        let (socket, to) = if self.flags.rtcp_mux {
+            (self.rtp_socket, self.latch.destination())
+        } else {
+            let (described, holder) = (self.latch.described(), self.latch.holder());
+            (
+                self.rtcp_socket,
+                self.rtcp_latch.destination(described, holder),
+            )
+        };
+        let to = to.addr().ok_or(DropReason::NoDestination)?;
+        if let Some(info) = buf.get(..len).and_then(sender_info) {
+            self.round_trip.on_sender_info_sent(now, &info);
+        }
+        let len = match &mut self.send {
+            None => len,
+            Some(context) => context
+                .protect_rtcp(buf, len)
+                .map_err(|_| DropReason::Unprotectable)?,
+        };
+        Ok(Forward { socket, to, len })
+    }
+
+    /// Whether the side was described.
+    pub(crate) const fn is_configured(&self) -> bool {
+        self.flags.configured
+    }
+
+    /// Whether RTCP shares the RTP port.
+    pub(crate) const fn rtcp_mux(&self) -> bool {
+        self.flags.rtcp_mux
+    }
+
+    /// What the side across needs to know to read its peer's reports.
+    pub(crate) fn as_seen_across(&self) -> Across {
+        let clock_rate = self.audio().map_or(0, |audio| audio.clock_rate);
+        Across {
+            ssrc: self.stats.ssrc(),
+            clock_rate,
+        }
+    }
+
+    /// When the peer was last heard.
+    pub(crate) fn last_heard(&self) -> Option<Instant> {
+        self.flags.heard.then_some(self.last_heard)
+    }
+
+    /// The side's port pair.
+    pub(crate) const fn pair(&self) -> PairIndex {
+        self.pair
+    }
+
+    /// Round trip between here and the peer.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.last()
+    }
+
+    /// Counts a packet that arrived here and was dropped.
+    pub(crate) fn count_drop(&mut self, reason: DropReason) {
+        self.drops.count(reason);
+    }
+
+    /// The state for the record. `one_way_delay` is the whole path's.
+    pub(crate) fn report(&self, one_way_delay: Duration) -> SideReport {
+        let codec = self.audio().and_then(|audio| audio.codec);
+        SideReport {
+            packets: self.stats.packets(),
+            bytes: self.stats.bytes(),
+            lost: self.stats.lost(),
+            loss: self.stats.loss(),
+            duplicates: self.stats.duplicates(),
+            reordered: self.stats.reordered(),
+            jitter: self.stats.jitter(),
+            mos: codec.and_then(|codec| self.stats.mos(codec, one_way_delay)),
+            codec,
+            ssrc_changes: self.stats.ssrc_changes(),
+            suite: self.receive.as_ref().map(|context| context.suite()),
+            sent_packets: u64::from(self.sent_packets),
+            peer_reported: self.reported.unpack(),
+            round_trip: self.round_trip(),
+            latched: self.latch.holder().addr(),
+            last_packet: self.last_heard(),
+            drops: self.drops,
+        }
+    }
+
+    #[inline]
+    fn admit(&self, now: Instant, from: Endpoint) -> Result<Claim, DropReason> {
+        self.latch
+            .admit(now, self.rules(), from, self.last_heard)
+            .map_err(of_refusal)
+    }
+
+    #[inline]
+    fn rules(&self) -> Rules {
+        Rules {
+            policy: self.flags.policy,
+            known_host: self.known_host,
+            secured: self.receive.is_some(),
+        }
+    }
+
+    /// RTCP is believed from where RTP comes from, under the policy that asks for it.
+    fn rtcp_rules(&self) -> Rules {
+        let holder = self.latch.holder();
+        let known_host = if holder.is_none() {
+            self.known_host
+        } else {
+            holder.ip()
+        };
+        Rules {
+            known_host,
+            ..self.rules()
+        }
+    }
+
+    #[cold]
+    fn take_latch(
+        &mut self,
+        now: Instant,
+        claim: Claim,
+        from: Endpoint,
+        header: Header,
+    ) -> Result<(), DropReason> {
+        let evidence = Evidence {
+            authenticated: self.receive.is_some(),
+            ssrc: header.ssrc.raw(),
+            sequence: header.seq,
+            previous: self
+                .stats
+                .ssrc()
+                .zip(self.stats.highest_seq())
+                .map(|(ssrc, highest)| (ssrc.raw(), highest as u16)),
+        };
+        self.latch
+            .commit(now, claim, from, evidence)
+            .map_err(of_refusal)?;
+        self.rtcp_latch.forget();
+        Ok(())
+    }
+
+    #[inline]
+    fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.flags.heard = true;
+    }
+
+    #[inline]
+    fn count(&mut self, now: Instant, header: Header, payload_type: PayloadType, len: usize) {
+        let Header {
+            seq,
+            timestamp,
+            ssrc,
+            ..
+        } = header;
+        self.stats
+            .on_packet(now, seq, timestamp, payload_type.clock_rate, ssrc, len);
+        if payload_type.codec.is_some() {
+            self.flags.audio = payload_type.number;
+        }
+    }
+
+    /// The payload type of the last audio packet.
+    fn audio(&self) -> Option<PayloadType> {
+        self.payload_types.find(self.flags.audio)
+    }
+
+    /// Whether RTCP of this sender may come from the peer: whoever speaks in the clear must know
+    /// the source of the media, which a stranger has to guess.
+    fn is_own_source(&self, sender: Option<Ssrc>) -> bool {
+        self.receive.is_some() || self.stats.ssrc().is_none_or(|ssrc| sender == Some(ssrc))
+    }
+
+    fn read_reports(&mut self, now: Instant, compound: &Compound<'_>, across: &Across) {
+        for block in compound.packets().flat_map(|packet| packet.report_blocks()) {
+            if Some(block.ssrc) != across.ssrc {
+                continue;
+            }
+            self.round_trip.on_report_block(now, &block);
+            let jitter_us = u64::from(block.jitter) * 1_000_000;
+            let jitter_us = jitter_us
+                .checked_div(u64::from(across.clock_rate))
+                .unwrap_or(0);
+            self.reported = Reported {
+                lost: block.cumulative_lost,
+                jitter_us: u32::try_from(jitter_us).unwrap_or(u32::MAX),
+                fraction_lost: block.fraction_lost,
+                is_there: true,
+            };
+        }
+    }
+
+    /// Checks everything before it changes anything.
+    fn take_keys(&mut self, security: Security) -> Result<(), ConfigureError> {
+        match security {
+            Security::Plain => (self.receive, self.send) = (None, None),
+            Security::Srtp { receive, send } => {
+                let lacks = |keying: &Keying, context: &Option<_>| {
+                    matches!(keying, Keying::Keep) && context.is_none()
+                };
+                if lacks(&receive, &self.receive) || lacks(&send, &self.send) {
+                    return Err(ConfigureError::NoKeyToKeep);
+                }
+                for (keying, context) in [(receive, &mut self.receive), (send, &mut self.send)] {
+                    if let Keying::New(new) = keying {
+                        *context = Some(new);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The name this stream has in RTCP on the side across: random, the same for its lifetime
+    /// (RFC 7022 §4.2).
+    fn cname(&self) -> [u8; 16] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        std::array::from_fn(|digit| DIGITS[(self.name >> (digit * 4) & 0xf) as usize])
+    }
+}
+
+impl Reported {
+    fn unpack(self) -> Option<PeerReport> {
+        self.is_there.then(|| PeerReport {
+            lost: self.lost,
+            recent_loss: f32::from(self.fraction_lost) / 256.0,
+            jitter: Duration::from_micros(u64::from(self.jitter_us)),
+        })
+    }
+}
+
+/// Whether `remote` is one of the two ports at `own`.
+fn names_port_of(own: Endpoint, remote: Endpoint) -> bool {
+    !remote.is_none() && (remote == own || remote == own.next_port())
+}
+
+fn sender_info(packet: &[u8]) -> Option<rtcp::SenderInfo> {
+    let compound = Compound::parse_reduced_size(packet).ok()?;
+    compound.packets().find_map(|packet| match packet {
+        Packet::SenderReport(info, ..) => Some(info),
+        _ => None,
+    })
+}
+
+fn of_refusal(refusal: Refusal) -> DropReason {
+    match refusal {
+        Refusal::Foreign => DropReason::ForeignSource,
+        Refusal::Probation => DropReason::Probation,
+    }
+}
+
+fn of_unprotect(error: SrtpError) -> DropReason {
+    match error {
+        SrtpError::BufferTooSmall => DropReason::Size,
+        SrtpError::Malformed | SrtpError::TooShort => DropReason::Malformed,
+        SrtpError::KeyExhausted | SrtpError::Replayed => DropReason::Replayed,
+        SrtpError::AuthFailed
+        | SrtpError::Cipher
+        | SrtpError::MkiMismatch
+        | SrtpError::Unencrypted => DropReason::AuthenticationFailed,
+    }
+}
