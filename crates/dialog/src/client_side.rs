@@ -29,6 +29,15 @@ enum Machine {
     Cancel(NonInviteClient),
 }
 
+/// Which machine a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// An INVITE, also within a dialog.
+    Invite,
+    /// Any other but ACK and CANCEL, which the layer sends itself.
+    NonInvite,
+}
+
 impl Transactions {
     /// Reserves a client transaction, to learn the branch for its request. The user sends the
     /// request by [`send_request`](Transactions::send_request), or gives the place back by
@@ -66,14 +75,14 @@ impl Transactions {
         }
     }
 
-    /// Sends the request of a reserved transaction: any but an ACK or a CANCEL. `bytes` starts
-    /// with its method, and carries [`branch`](Transactions::branch) in its topmost Via; it is
+    /// Sends the request of a reserved transaction. `bytes` carries [`branch`](Transactions::branch) in its topmost Via; it is
     /// kept, so hand over no slice of a larger buffer. What comes of it: responses by
     /// [`Matched::Response`], or one [`Event::ClientTimeout`] or [`Event::TransportFailed`].
     pub fn send_request(
         &mut self,
         now: Instant,
         id: ClientId,
+        kind: RequestKind,
         flow: Flow,
         bytes: Bytes,
         owner: Owner,
@@ -87,10 +96,11 @@ impl Transactions {
             "a request is sent once"
         );
         client.owner = owner;
-        client.machine = if bytes.starts_with(b"INVITE ") {
-            Machine::Invite(InviteClient::start(&mut fx, flow, bytes))
-        } else {
-            Machine::NonInvite(NonInviteClient::start(&mut fx, flow, bytes))
+        client.machine = match kind {
+            RequestKind::Invite => Machine::Invite(InviteClient::start(&mut fx, flow, bytes)),
+            RequestKind::NonInvite => {
+                Machine::NonInvite(NonInviteClient::start(&mut fx, flow, bytes))
+            }
         };
         self.clients_pending += 1;
     }

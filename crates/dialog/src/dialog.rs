@@ -3,19 +3,17 @@
 //!
 //! All text lies in one allocation, because tens of thousands of dialogs are kept at once.
 //!
-//! Left out on purpose: offer and answer, session timers, and what ends a dialog, for the call
-//! that has the dialog knows those; and the secure flag, for we neither make nor demand `sips`
-//! targets (RFC 5630 tells why nobody should).
+//! Left out on purpose: offer and answer, session timers, and what ends a dialog; the call that
+//! has the dialog knows those.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 
 use ringfence_base::Transport;
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderError, HeaderName, Message, Method, NameAddr, Scheme, StatusCode, Uri};
 use smallvec::SmallVec;
 
-use crate::cookie::Tag;
+use crate::cookie::{Branch, Tag};
 use crate::text::{Text, TextTooLong};
 
 /// One dialog, seen from our end.
@@ -24,11 +22,10 @@ pub struct Dialog {
     text: Text<FIELDS>,
     /// Of the last request that we sent.
     local_cseq: u32,
-    /// Of the last INVITE that we sent.
-    invite_cseq: u32,
     /// Of the last request that the peer sent, if it sent one.
     remote_cseq: Option<u32>,
     confirmed: bool,
+    secure: bool,
     /// The first route does not know loose routing (§12.2.1.1).
     strict_route: bool,
 }
@@ -39,15 +36,26 @@ pub enum DialogError {
     /// A header that the dialog needs is missing or unreadable.
     #[error("the dialog needs a header that is not there or not readable")]
     Header(#[source] HeaderError),
-    /// The response is not to a request with our tag.
-    #[error("the response has not our tag")]
-    NotOurs,
     /// The request is older than one that came before, or its repetition (§12.2.2).
     #[error("the request is out of order")]
     OutOfOrder,
     /// Call-ID, tags, addresses and routes are longer than a dialog keeps.
     #[error("the dialog's headers are too long")]
     TooLong,
+}
+
+/// The Via of a request within the dialog.
+#[derive(Clone, Copy)]
+pub struct RequestVia<'a> {
+    /// The transport it is sent over.
+    pub transport: Transport,
+    /// Our host, with or without a port.
+    pub sent_by: &'a dyn Display,
+    /// [`branch`](crate::Transactions::branch) of its transaction, or
+    /// [`ack_branch`](crate::Transactions::ack_branch).
+    pub branch: &'a Branch,
+    /// Whether to ask for the response at the source port (RFC 3581).
+    pub rport: bool,
 }
 
 impl Dialog {
@@ -76,40 +84,38 @@ impl Dialog {
                 &routes.joined,
             ])?,
             local_cseq: 0,
-            invite_cseq: 0,
             remote_cseq: Some(request.cseq()?.number),
             confirmed: false,
+            secure: is_secure(request),
             strict_route: routes.strict,
         })
     }
 
-    /// The dialog that a response to our INVITE makes, which we sent with `local_tag` (§12.1.2):
-    /// early by a provisional one with a To tag, confirmed by a 2xx. A response repeats what the
-    /// dialog needs of the request. Without a Contact, as many a 183 is, its To is the remote
-    /// target.
-    pub fn uac(response: &Message<'_>, local_tag: &Tag) -> Result<Dialog, DialogError> {
-        let from = response.from()?;
-        if from.tag().and_then(Tag::from_bytes) != Some(*local_tag) {
-            return Err(DialogError::NotOurs);
-        }
+    /// The dialog that `response` makes from our `request` (§12.1.2): early by a provisional one
+    /// with a To tag, confirmed by a 2xx. A response without a Contact, as many a 183 is, leaves
+    /// the Request-URI as the remote target.
+    pub fn uac(request: &Message<'_>, response: &Message<'_>) -> Result<Dialog, DialogError> {
+        let from = request.from()?;
         let to = response.to()?;
-        let contact = response.contact()?;
+        let target = match response.contact()? {
+            Some(contact) => contact.raw_uri(),
+            None => request.request_uri().unwrap_or_default(),
+        };
         let routes = RouteSet::new(response, true)?;
-        let cseq = response.cseq()?.number;
         Ok(Dialog {
             text: Text::new([
-                response.call_id()?,
-                local_tag.as_bytes(),
+                request.call_id()?,
+                from.tag().unwrap_or_default(),
                 to.tag().unwrap_or_default(),
                 from.raw,
                 to.raw,
-                contact.map_or(to.raw_uri(), |contact| contact.raw_uri()),
+                target,
                 &routes.joined,
             ])?,
-            local_cseq: cseq,
-            invite_cseq: cseq,
+            local_cseq: request.cseq()?.number,
             remote_cseq: None,
             confirmed: response.status().is_some_and(StatusCode::is_success),
+            secure: is_secure(request),
             strict_route: routes.strict,
         })
     }
@@ -141,19 +147,14 @@ impl Dialog {
         Ok(())
     }
 
-    /// Whether a request from the peer, or a response to a request of ours, belongs to this
-    /// dialog.
-    pub fn matches(&self, message: &Message<'_>) -> bool {
-        let (local, remote) = if message.is_request() {
-            (message.to(), message.from())
-        } else {
-            (message.from(), message.to())
-        };
-        message
-            .call_id()
-            .is_ok_and(|call_id| call_id == self.call_id())
-            && local.is_ok_and(|local| local.tag().unwrap_or_default() == self.local_tag())
-            && remote.is_ok_and(|remote| remote.tag().unwrap_or_default() == self.remote_tag())
+    /// Whether a request belongs to this dialog.
+    pub fn matches_request(&self, request: &Message<'_>) -> bool {
+        self.matches(request, request.to(), request.from())
+    }
+
+    /// Whether a response to a request of ours belongs to this dialog.
+    pub fn matches_response(&self, response: &Message<'_>) -> bool {
+        self.matches(response, response.from(), response.to())
     }
 
     /// Takes note of a request's sequence number (§12.2.2). An ACK and a CANCEL have the number of
@@ -171,67 +172,43 @@ impl Dialog {
     }
 
     /// Takes the remote target from the Contact of a target refresh request (INVITE, UPDATE) or of
-    /// a 2xx to ours (§12.2). Without a readable Contact of sensible length it stays.
-    pub fn refresh_target(&mut self, message: &Message<'_>) {
-        if let Ok(Some(contact)) = message.contact()
+    /// a 2xx to ours (§12.2). Without a Contact it stays.
+    pub fn refresh_target(&mut self, message: &Message<'_>) -> Result<(), DialogError> {
+        if let Some(contact) = message.contact()?
             && contact.raw_uri() != self.remote_target()
-            && let Ok(text) = self.text.with(TARGET, contact.raw_uri())
         {
-            self.text = text;
+            self.text = self.text.with(TARGET, contact.raw_uri())?;
         }
+        Ok(())
     }
 
-    /// Starts a request within the dialog (§12.2.1.1): its request line, Via with `rport`, Route,
-    /// Max-Forwards, From, To, Call-ID and CSeq. It has the next sequence number; an ACK, which is
-    /// the one for the 2xx to our last INVITE, has that INVITE's (§13.2.2.4).
-    ///
-    /// `branch` is [`branch`](crate::Transactions::branch) of the request's transaction, of an ACK
-    /// [`ack_branch`](crate::Transactions::ack_branch).
+    /// Starts a new request within the dialog, with the next sequence number: its request line,
+    /// Via, Max-Forwards, Route, From, To, Call-ID and CSeq (§12.2.1.1).
     pub fn write_request<'b>(
         &mut self,
         buffer: &'b mut Vec<u8>,
         method: Method<'_>,
-        transport: Transport,
-        sent_by: impl Display,
-        branch: impl AsRef<[u8]>,
+        via: RequestVia<'_>,
         max_forwards: u8,
     ) -> MessageWriter<'b> {
-        let cseq = self.take_cseq(method);
-        let strict = first_route(self.route_set()).filter(|_| self.strict_route);
-        let uri = strict.map_or(self.remote_target(), |route| route.raw_uri());
-        let mut writer = MessageWriter::request(buffer, method, without_headers(uri));
-        writer.via(transport, sent_by, branch, true);
-        if strict.is_some() {
-            writer.header(HeaderName::Route, self.strict_routes());
-        } else if !self.route_set().is_empty() {
-            writer.header(HeaderName::Route, self.route_set());
-        }
-        writer
-            .header_fmt(HeaderName::MaxForwards, format_args!("{max_forwards}"))
-            .header(HeaderName::From, self.text.get(LOCAL_ADDRESS))
-            .header(HeaderName::To, self.text.get(REMOTE_ADDRESS))
-            .header(HeaderName::CallId, self.call_id())
-            .header_fmt(HeaderName::CSeq, format_args!("{cseq} {method}"));
-        writer
+        self.local_cseq += 1;
+        self.write(buffer, method, self.local_cseq, via, max_forwards)
     }
 
-    /// The address that a request goes to by the first route, or else by the remote target, if
-    /// its host is an address and no name.
-    pub fn next_hop(&self) -> Option<SocketAddr> {
-        let route = first_route(self.route_set());
-        let uri = match route {
-            Some(route) => route.uri,
-            None => Uri::parse(self.remote_target()).ok()?,
-        };
-        let is_tls = uri.scheme == Scheme::Sips
-            || uri.param(b"transport").flatten().and_then(Transport::parse) == Some(Transport::Tls);
-        let transport = if is_tls {
-            Transport::Tls
-        } else {
-            Transport::Udp
-        };
-        let port = uri.port.unwrap_or(transport.default_port());
-        Some(SocketAddr::new(uri.host?.ip()?, port))
+    /// Starts the ACK for the 2xx to our INVITE with this sequence number (§13.2.2.4).
+    pub fn write_ack<'b>(
+        &self,
+        buffer: &'b mut Vec<u8>,
+        invite_cseq: u32,
+        via: RequestVia<'_>,
+        max_forwards: u8,
+    ) -> MessageWriter<'b> {
+        self.write(buffer, Method::Ack, invite_cseq, via, max_forwards)
+    }
+
+    /// The URI whose host a request goes to: the first route, or the remote target.
+    pub fn next_hop(&self) -> &[u8] {
+        first_route(self.route_set()).map_or(self.remote_target(), |route| route.raw_uri())
     }
 
     /// The Call-ID.
@@ -279,15 +256,48 @@ impl Dialog {
         self.confirmed
     }
 
-    fn take_cseq(&mut self, method: Method<'_>) -> u32 {
-        if method == Method::Ack {
-            return self.invite_cseq;
+    /// Whether the dialog was made by a request to a `sips` URI (§12.1.1).
+    pub const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    fn matches(
+        &self,
+        message: &Message<'_>,
+        local: Result<NameAddr<'_>, HeaderError>,
+        remote: Result<NameAddr<'_>, HeaderError>,
+    ) -> bool {
+        message
+            .call_id()
+            .is_ok_and(|call_id| call_id == self.call_id())
+            && local.is_ok_and(|local| local.tag().unwrap_or_default() == self.local_tag())
+            && remote.is_ok_and(|remote| remote.tag().unwrap_or_default() == self.remote_tag())
+    }
+
+    fn write<'b>(
+        &self,
+        buffer: &'b mut Vec<u8>,
+        method: Method<'_>,
+        cseq: u32,
+        via: RequestVia<'_>,
+        max_forwards: u8,
+    ) -> MessageWriter<'b> {
+        let strict = first_route(self.route_set()).filter(|_| self.strict_route);
+        let uri = strict.map_or(self.remote_target(), |route| route.raw_uri());
+        let mut writer = MessageWriter::request(buffer, method, without_headers(uri));
+        writer.via(via.transport, via.sent_by, via.branch, via.rport);
+        if strict.is_some() {
+            writer.header(HeaderName::Route, self.strict_routes());
+        } else if !self.route_set().is_empty() {
+            writer.header(HeaderName::Route, self.route_set());
         }
-        self.local_cseq += 1;
-        if method == Method::Invite {
-            self.invite_cseq = self.local_cseq;
-        }
-        self.local_cseq
+        writer
+            .header_fmt(HeaderName::MaxForwards, format_args!("{max_forwards}"))
+            .header(HeaderName::From, self.text.get(LOCAL_ADDRESS))
+            .header(HeaderName::To, self.text.get(REMOTE_ADDRESS))
+            .header(HeaderName::CallId, self.call_id())
+            .header_fmt(HeaderName::CSeq, format_args!("{cseq} {method}"));
+        writer
     }
 
     /// The Route behind a first route that routes strictly: the others, and the remote target last.
@@ -308,7 +318,7 @@ impl DialogError {
     /// What to answer a request with that had this error.
     pub const fn status(&self) -> StatusCode {
         match self {
-            DialogError::Header(_) | DialogError::NotOurs => StatusCode::of(400),
+            DialogError::Header(_) => StatusCode::of(400),
             DialogError::OutOfOrder => StatusCode::of(500),
             DialogError::TooLong => StatusCode::of(513),
         }
@@ -370,6 +380,13 @@ fn first_route(routes: &[u8]) -> Option<NameAddr<'_>> {
 /// A Request-URI has no headers (§19.1.1, table 1).
 fn without_headers(uri: &[u8]) -> &[u8] {
     uri.split(|&byte| byte == b'?').next().unwrap_or_default()
+}
+
+fn is_secure(request: &Message<'_>) -> bool {
+    request
+        .request_uri()
+        .and_then(|uri| Uri::parse(uri).ok())
+        .is_some_and(|uri| uri.scheme == Scheme::Sips)
 }
 
 /// How many proxies may record themselves.

@@ -3,7 +3,7 @@
 //! * [`Transactions`]: the four machines of §17, one per file, behind one layer. Its five verbs
 //!   are `handle_input`, `handle_timeout`, `poll_timeout`, `poll_transmit` and `poll_event`; time
 //!   and randomness are arguments.
-//! * [`cookie`]: branches, tags and Call-IDs that say which worker made them and that nobody else
+//! * [`Cookies`]: branches, tags and Call-IDs that say which worker made them and that nobody else
 //!   can make.
 //! * [`dialog`]: the state of a dialog, §12.
 //!
@@ -28,6 +28,7 @@
 //! timers and 100rel, which come with the calls that need them.
 
 mod client_side;
+mod cookie;
 mod derived;
 mod effects;
 mod ids;
@@ -45,9 +46,10 @@ mod testing;
 mod text;
 mod timer;
 
-pub mod cookie;
 pub mod dialog;
 
+pub use client_side::RequestKind;
+pub use cookie::{Branch, Cookies, LocalCallId, Tag};
 pub use effects::Transmit;
 pub use ids::{ClientId, Owner, ServerId};
 pub use layer::{Counters, Event, Limits, Matched, Refusal, TableFull, Transactions};

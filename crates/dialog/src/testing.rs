@@ -7,9 +7,9 @@ use ringfence_base::entropy::SeededEntropy;
 use ringfence_base::{Flow, Instant, ListenerId, Transport, WorkerIndex};
 use ringfence_sip::{Index, StatusCode};
 
-use crate::cookie::Cookies;
 use crate::{
-    ClientId, Event, Limits, Matched, Owner, ServerId, TimerTable, Transactions, Transmit,
+    ClientId, Cookies, Event, Limits, Matched, Owner, RequestKind, ServerId, TimerTable,
+    Transactions, Transmit,
 };
 
 /// A layer, and the time it believes in.
@@ -84,9 +84,13 @@ impl Bench {
     pub(crate) fn send(&mut self, method: &str) -> ClientId {
         let id = self.layer.reserve_client().unwrap();
         let branch = self.layer.branch(id).to_string();
+        let kind = match method {
+            "INVITE" => RequestKind::Invite,
+            _ => RequestKind::NonInvite,
+        };
         let bytes = Bytes::from(request(method, &branch));
         self.layer
-            .send_request(self.now, id, self.flow, bytes, Owner(42));
+            .send_request(self.now, id, kind, self.flow, bytes, Owner(42));
         self.drain();
         id
     }

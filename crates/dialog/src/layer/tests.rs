@@ -6,8 +6,8 @@ use ringfence_base::{Flow, ListenerId, Transport, WorkerIndex};
 use ringfence_sip::{StatusCode, Via};
 
 use super::*;
-use crate::response_flow;
 use crate::testing::{Bench, at, request, response};
+use crate::{RequestKind, response_flow};
 
 const BRANCH: &str = "z9hG4bK-peer-1";
 
@@ -351,7 +351,9 @@ fn timers_never_overrun_the_queues() {
         let id = bench.layer.reserve_client().unwrap();
         let bytes = Bytes::from_static(b"OPTIONS");
         let flow = bench.flow;
-        bench.layer.send_request(at(0), id, flow, bytes, Owner(1));
+        bench
+            .layer
+            .send_request(at(0), id, RequestKind::NonInvite, flow, bytes, Owner(1));
         bench.layer.poll_transmit();
     }
     bench.run_to(40_000);
@@ -371,7 +373,9 @@ fn a_caller_that_never_polls_meets_the_bounds() {
         let id = bench.layer.reserve_client().unwrap();
         let bytes = Bytes::from_static(b"OPTIONS");
         let flow = bench.flow;
-        bench.layer.send_request(at(0), id, flow, bytes, Owner(1));
+        bench
+            .layer
+            .send_request(at(0), id, RequestKind::NonInvite, flow, bytes, Owner(1));
     }
     bench.layer.handle_timeout(at(500));
     assert_eq!(bench.layer.counters().transmits_refused, 10);
