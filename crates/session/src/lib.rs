@@ -1,1 +1,44 @@
-//! The B2BUA: access, admission, routing, calls, topology hiding, CDRs. No networking, no clock.
+//! The B2BUA: access, admission, routing, calls, topology hiding, CDRs.
+//!
+//! No networking, no clock, no thread, no file: [`core::Core`] is a machine that is told the time
+//! and the messages, and says what to send. The edge drives one per worker on real sockets; the
+//! simulator drives the same one in virtual time.
+//!
+//! | for | see |
+//! |---|---|
+//! | what a call may do: the plan | [`plan`], [`usage`] |
+//! | a message comes in | `access`, `incoming`, [`owner`] |
+//! | a call begins, changes, ends | `setup`, `responses`, `in_dialog`, `ending`, `supervise` |
+//! | its media | `negotiation` |
+//! | what may cross | `headers`, `outgoing` |
+//! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
+//!
+//! What is absent on purpose: trunks that register, a registrar, transfers, PRACK, session timers.
+
+mod access;
+mod admission;
+mod call;
+pub mod call_id;
+pub mod causes;
+pub mod cdr;
+pub mod core;
+pub mod counters;
+mod ending;
+pub mod event;
+mod headers;
+mod in_dialog;
+mod incoming;
+mod negotiation;
+mod outgoing;
+pub mod owner;
+pub mod plan;
+pub mod refusal;
+mod responses;
+mod routing;
+mod setup;
+mod supervise;
+#[cfg(test)]
+mod testing;
+pub mod trace;
+pub mod usage;
+pub mod view;

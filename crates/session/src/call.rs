@@ -1,0 +1,216 @@
+//! One call: two legs, the INVITE that is on its way between them, and its media.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ringfence_base::net::Flow;
+use ringfence_base::{Instant, UnixTime};
+use ringfence_dialog::dialog::Dialog;
+use ringfence_dialog::{ClientId, LocalCallId, Owner, ServerId, Tag};
+
+use crate::admission::Admission;
+use crate::call_id::CallId;
+use crate::negotiation::Negotiation;
+use crate::plan::{Peer, PeerId, Plan};
+use crate::routing::Route;
+use crate::trace::LegSide;
+
+/// Names a call in the core's table. The generation makes the key of an ended call name nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CallKey {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// Generations stay below this, so that an owner has room for the side.
+pub(crate) const GENERATION_MAX: u32 = i32::MAX as u32;
+
+impl CallKey {
+    /// The opaque owner of a transaction of this call's leg.
+    pub(crate) const fn owner(self, side: Side) -> Owner {
+        let side = matches!(side, Side::B) as u64;
+        Owner((self.generation as u64) << 33 | side << 32 | self.slot as u64)
+    }
+
+    /// What [`CallKey::owner`] packed.
+    pub(crate) const fn from_owner(owner: Owner) -> (CallKey, Side) {
+        let side = if owner.0 >> 32 & 1 == 1 {
+            Side::B
+        } else {
+            Side::A
+        };
+        (
+            CallKey {
+                slot: owner.0 as u32,
+                generation: (owner.0 >> 33) as u32,
+            },
+            side,
+        )
+    }
+}
+
+/// The two legs: A is the caller's (we answer), B is the callee's (we call).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    A,
+    B,
+}
+
+impl Side {
+    pub(crate) const BOTH: [Side; 2] = [Side::A, Side::B];
+
+    pub(crate) const fn other(self) -> Side {
+        match self {
+            Side::A => Side::B,
+            Side::B => Side::A,
+        }
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Side::A => 0,
+            Side::B => 1,
+        }
+    }
+
+    pub(crate) const fn leg_side(self) -> LegSide {
+        match self {
+            Side::A => LegSide::Ingress,
+            Side::B => LegSide::Egress,
+        }
+    }
+
+    pub(crate) const fn media_side(self) -> ringfence_media::Side {
+        match self {
+            Side::A => ringfence_media::Side::A,
+            Side::B => ringfence_media::Side::B,
+        }
+    }
+}
+
+/// A call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) key: CallKey,
+    pub(crate) id: CallId,
+    /// The plan that the call began under; a reload does not touch it.
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) route: Route,
+    pub(crate) phase: Phase,
+    pub(crate) legs: [Leg; 2],
+    /// Call-ID of leg B; leg A's is in its dialog.
+    pub(crate) egress_call_id: LocalCallId,
+    /// Our first INVITE, until the callee's 2xx has made leg B's dialog of it.
+    pub(crate) sent_invite: Option<Bytes>,
+    pub(crate) bridge: Option<Bridge>,
+    pub(crate) media: Negotiation,
+    pub(crate) facts: Facts,
+    /// Dropped with the call, or when it is over for the caller: the channels go back.
+    pub(crate) admission: Option<Admission>,
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The first INVITE has no final answer.
+    Setup,
+    /// Answered.
+    Up,
+    /// Over for the caller and recorded; the callee's final answer is awaited, lest a late 200
+    /// leaves it connected to nobody (RFC 3261 §9.1).
+    Ending,
+}
+
+/// One leg.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) peer: PeerId,
+    /// Where its requests came from, or ours went to.
+    pub(crate) flow: Flow,
+    pub(crate) local_tag: Tag,
+    /// From the first INVITE on leg A, from the 2xx on leg B.
+    pub(crate) dialog: Option<Dialog>,
+    /// Final status given (A) or received (B).
+    pub(crate) status: Option<u16>,
+}
+
+/// An INVITE that came on one leg and was sent on on the other.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    /// The leg on which it came.
+    pub(crate) from: Side,
+    pub(crate) server: ServerId,
+    pub(crate) client: ClientId,
+    /// CSeq of our INVITE.
+    pub(crate) client_cseq: u32,
+    pub(crate) initial: bool,
+    pub(crate) stage: Stage,
+}
+
+/// How far a bridged INVITE is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// No final answer yet. Keeps the request, from which all our responses are made.
+    Pending {
+        /// The request as received.
+        request: Bytes,
+        /// Whether it carried an offer.
+        offer: bool,
+    },
+    /// We answered 2xx and wait for its ACK.
+    Answered {
+        /// The far leg's ACK waits for the answer in this leg's ACK: the offer was in the 2xx.
+        late_offer: bool,
+    },
+}
+
+/// What the record will say.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) from: Box<str>,
+    pub(crate) to: Box<str>,
+    pub(crate) started: UnixTime,
+    pub(crate) ringing: Option<UnixTime>,
+    pub(crate) answered: Option<UnixTime>,
+    pub(crate) answered_at: Option<Instant>,
+    /// Q.850 cause that a peer gave.
+    pub(crate) q850: Option<u8>,
+}
+
+impl Call {
+    pub(crate) fn leg(&self, side: Side) -> &Leg {
+        &self.legs[side.index()]
+    }
+
+    pub(crate) fn leg_mut(&mut self, side: Side) -> &mut Leg {
+        &mut self.legs[side.index()]
+    }
+
+    /// The peer of a leg. The plan is the call's own, so the id is always valid.
+    pub(crate) fn peer(&self, side: Side) -> Option<&Peer> {
+        self.plan.peer(self.leg(side).peer)
+    }
+
+    /// Whether `server` is the INVITE that waits for a final answer.
+    pub(crate) fn is_pending(&self, server: ServerId) -> bool {
+        self.bridge.as_ref().is_some_and(|bridge| {
+            bridge.server == server && matches!(bridge.stage, Stage::Pending { .. })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_says_which_call_and_which_side() {
+        for side in Side::BOTH {
+            let key = CallKey {
+                slot: u32::MAX,
+                generation: GENERATION_MAX,
+            };
+            assert_eq!(CallKey::from_owner(key.owner(side)), (key, side));
+        }
+    }
+}

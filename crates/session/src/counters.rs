@@ -1,0 +1,35 @@
+//! What a worker's core counts. Plain numbers: the edge publishes them.
+
+use crate::refusal::RefusalReason;
+
+/// Counters since the start of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Requests received, by class of method, from anybody.
+    pub requests: u64,
+    /// Responses received.
+    pub responses: u64,
+    /// Calls tried (initial INVITEs from peers).
+    pub calls_tried: u64,
+    /// Calls answered.
+    pub calls_answered: u64,
+    /// Answered calls that ended with BYE from a peer.
+    pub calls_ended_normally: u64,
+    /// Calls that the edge ended: silence, longest duration, a drain, an operator.
+    pub calls_ended_by_edge: u64,
+    /// Calls whose machine panicked.
+    pub calls_panicked: u64,
+    /// Calls up now.
+    pub calls_active: u64,
+    /// Events that found the event queue full.
+    pub events_lost: u64,
+    /// Refusals by reason, in the order of [`RefusalReason::ALL`].
+    pub refused: [u64; RefusalReason::ALL.len()],
+}
+
+impl Counters {
+    /// Counts one refusal.
+    pub fn count_refusal(&mut self, reason: RefusalReason) {
+        self.refused[reason as usize] += 1;
+    }
+}

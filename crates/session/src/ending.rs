@@ -1,0 +1,323 @@
+//! How calls end, and their records.
+
+use ringfence_base::Instant;
+use ringfence_sip::Method;
+
+use crate::access::Candidates;
+use crate::call::{Call, CallKey, Phase, Side, Stage};
+use crate::causes;
+use crate::cdr::{Cdr, Direction, EndedBy, LegRecord, Outcome};
+use crate::core::Core;
+use crate::event::Event;
+use crate::incoming::Reply;
+use crate::outgoing::InDialog;
+use crate::plan::PeerKind;
+use crate::refusal::RefusalReason;
+use crate::setup::{Attempt, Refused, explain, tag_text};
+
+impl Core {
+    /// The callee's side said no, or nothing: the caller gets a final answer.
+    pub(crate) fn finish_setup(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        status: u16,
+        ended_by: EndedBy,
+        retry_after: Option<u32>,
+    ) {
+        self.answer_pending(now, key, status, retry_after);
+        self.record(now, key, status, ended_by);
+        self.discard(key);
+    }
+
+    /// The caller gave up, or we did for it: the callee's side is cancelled, and the call stays
+    /// until that side has spoken.
+    pub(crate) fn cancel_setup(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        status: u16,
+        ended_by: EndedBy,
+        cause: Option<u8>,
+    ) {
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        call.facts.q850 = cause.or(call.facts.q850);
+        let client = call.bridge.as_ref().map(|bridge| bridge.client);
+        self.answer_pending(now, key, status, None);
+        self.record(now, key, status, ended_by);
+        if let Some(client) = client {
+            self.transactions.cancel(now, client);
+        }
+        if let Some(call) = self.calls.get_mut(key.slot as usize) {
+            call.phase = Phase::Ending;
+            call.media.close(&mut self.media);
+            call.admission = None;
+        }
+    }
+
+    /// The far side answered with what cannot be bridged: it is hung up, the caller gets 488.
+    pub(crate) fn fail_answered_setup(&mut self, now: Instant, key: CallKey) {
+        self.send_bye(now, key, Side::B, Some(79));
+        self.finish_setup(now, key, 488, EndedBy::Edge, None);
+    }
+
+    /// Ends a call for both sides.
+    pub(crate) fn end_call(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        ended_by: EndedBy,
+        cause: Option<u8>,
+    ) {
+        match self.call(key).map(|call| call.phase) {
+            Some(Phase::Setup) => self.cancel_setup(now, key, 480, ended_by, cause),
+            Some(Phase::Up) => {
+                self.counters.calls_ended_by_edge += 1;
+                self.end_call_from(now, key, None, ended_by, cause);
+            }
+            Some(Phase::Ending) | None => {}
+        }
+    }
+
+    /// Ends an answered call: BYE to everybody but `gone`, who said BYE itself.
+    pub(crate) fn end_call_from(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        gone: Option<Side>,
+        ended_by: EndedBy,
+        cause: Option<u8>,
+    ) {
+        if let Some(call) = self.call_mut(key) {
+            call.facts.q850 = cause;
+        }
+        // A re-INVITE on its way has lost its call (RFC 3261 §15.1.2).
+        self.answer_pending(now, key, 487, None);
+        for side in Side::BOTH {
+            if gone != Some(side) {
+                self.send_bye(now, key, side, cause);
+            }
+        }
+        self.record(now, key, 200, ended_by);
+        self.discard(key);
+    }
+
+    /// Takes a call whose machine panicked out of the world: BYE where there is a dialog.
+    pub(crate) fn bury(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.call(key) else { return };
+        let id = call.id;
+        let mut dump = Vec::new();
+        for entry in self.traces.entries(id) {
+            dump.extend_from_slice(&entry.text);
+            dump.extend_from_slice(b"\r\n");
+        }
+        self.emit(Event::CallPanicked { id, dump });
+        match self.call(key).map(|call| call.phase) {
+            Some(Phase::Setup) => self.cancel_setup(now, key, 500, EndedBy::Edge, Some(41)),
+            Some(Phase::Up) => self.end_call_from(now, key, None, EndedBy::Edge, Some(41)),
+            _ => self.discard(key),
+        }
+    }
+
+    fn send_bye(&mut self, now: Instant, key: CallKey, side: Side, cause: Option<u8>) {
+        let content = InDialog {
+            cause,
+            ..InDialog::default()
+        };
+        self.send_in_dialog(now, key, side, Method::Bye, content);
+    }
+
+    fn answer_pending(&mut self, now: Instant, key: CallKey, status: u16, retry: Option<u32>) {
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let Some(bridge) = &call.bridge else { return };
+        if let Stage::Pending { .. } = bridge.stage {
+            let (from, server) = (bridge.from, bridge.server);
+            if bridge.initial {
+                call.leg_mut(from).status = Some(status);
+            }
+            self.answer_invite(now, key, from, server, status, None, retry);
+        } else {
+            let server = bridge.server;
+            self.transactions.acknowledged(server);
+        }
+    }
+
+    /// Frees all that a call holds.
+    pub(crate) fn discard(&mut self, key: CallKey) {
+        if self.call(key).is_none() {
+            return;
+        }
+        let mut call = self.calls.remove(key.slot as usize);
+        call.media.close(&mut self.media);
+        for leg in &call.legs {
+            self.by_tag.remove(&tag_text(&leg.local_tag));
+        }
+        self.counters.calls_active = self.calls.len() as u64;
+        // A burst must not keep its memory for ever.
+        if self.by_tag.capacity() > 4096 && self.by_tag.len() * 8 < self.by_tag.capacity() {
+            self.by_tag.shrink_to(self.by_tag.len() * 2);
+        }
+    }
+
+    fn record(&mut self, now: Instant, key: CallKey, status: u16, ended_by: EndedBy) {
+        let Some(call) = self.call(key) else { return };
+        let answered = call.phase == Phase::Up;
+        let site = call.plan.site(call.route.site);
+        let tenant = site.and_then(|site| call.plan.tenant_of(site));
+        let cdr = Cdr {
+            id: call.id,
+            tenant: tenant.map(|tenant| tenant.key.clone()).unwrap_or_default(),
+            site: site.map(|site| site.key.clone()).unwrap_or_default(),
+            direction: call.route.direction,
+            from: call.facts.from.to_string(),
+            to: call.facts.to.to_string(),
+            emergency: call.route.emergency,
+            ingress: self.leg_record(call, Side::A),
+            egress: Some(self.leg_record(call, Side::B)),
+            started: call.facts.started,
+            ringing: call.facts.ringing,
+            answered: call.facts.answered,
+            ended: self.unix(now),
+            outcome: outcome(answered, status, ended_by),
+            status: if answered { 200 } else { status },
+            q850: call
+                .facts
+                .q850
+                .unwrap_or_else(|| causes::q850_of_status(status)),
+            ended_by,
+            rule: call.route.rule.clone(),
+        };
+        self.emit(Event::CallEnded(Box::new(cdr)));
+    }
+
+    pub(crate) fn leg_record(&self, call: &Call, side: Side) -> LegRecord {
+        let leg = call.leg(side);
+        let (call_id, remote_tag) = match (&leg.dialog, side) {
+            (Some(dialog), _) => (text(dialog.call_id()), text(dialog.remote_tag())),
+            (None, _) => (call.egress_call_id.to_string(), String::new()),
+        };
+        LegRecord {
+            peer: call
+                .peer(side)
+                .map(|peer| peer.key.clone())
+                .unwrap_or_default(),
+            call_id,
+            local_tag: leg.local_tag.to_string(),
+            remote_tag,
+            remote: leg.flow.remote,
+            transport: leg.flow.transport,
+            status: leg.status,
+            media: call.media.record(&self.media, side),
+        }
+    }
+
+    /// Answers and records an attempt that never became a call.
+    pub(crate) fn refuse_attempt(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt<'_, '_>,
+        candidates: &Candidates,
+        refused: Refused,
+    ) {
+        self.refuse(attempt.reply.flow, refused.reason);
+        let tag = self.cookies.new_tag(&mut *self.entropy);
+        let message = attempt.reply.request;
+        let reply = Reply {
+            tag: Some(tag),
+            ..attempt.reply
+        };
+        self.respond_with(now, &reply, refused.status, None, |writer| {
+            explain(writer, message, refused.status);
+        });
+        let plan = &self.plan;
+        let peer = refused.route.as_ref().map(|route| route.ingress);
+        let Some(peer) = peer
+            .or(candidates.first().copied())
+            .and_then(|id| plan.peer(id))
+        else {
+            return;
+        };
+        let site = plan.site(peer.site);
+        let tenant = site.and_then(|site| plan.tenant_of(site));
+        let direction = match peer.kind {
+            PeerKind::Trunk => Direction::Inbound,
+            PeerKind::Pbx => Direction::Outbound,
+        };
+        let at = self.unix(now);
+        let from = message.from().ok();
+        let cdr = Cdr {
+            id: attempt.id,
+            tenant: tenant.map(|tenant| tenant.key.clone()).unwrap_or_default(),
+            site: site.map(|site| site.key.clone()).unwrap_or_default(),
+            direction: refused
+                .route
+                .as_ref()
+                .map_or(direction, |route| route.direction),
+            from: attempt
+                .calling
+                .clone()
+                .unwrap_or_else(|| "anonymous".into()),
+            to: attempt.called.clone(),
+            emergency: refused.route.as_ref().is_some_and(|route| route.emergency),
+            ingress: LegRecord {
+                peer: peer.key.clone(),
+                call_id: text(message.call_id().unwrap_or_default()),
+                local_tag: tag.to_string(),
+                remote_tag: text(from.and_then(|from| from.tag()).unwrap_or_default()),
+                remote: attempt.reply.flow.remote,
+                transport: attempt.reply.flow.transport,
+                status: Some(refused.status),
+                media: None,
+            },
+            egress: None,
+            started: at,
+            ringing: None,
+            answered: None,
+            ended: at,
+            outcome: Outcome::Refused,
+            status: refused.status,
+            q850: causes::q850_of_status(refused.status),
+            ended_by: EndedBy::Edge,
+            rule: format!("refused: {}", explanation(refused.reason)),
+        };
+        self.emit(Event::CallEnded(Box::new(cdr)));
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What people read in a record of a refused attempt.
+const fn explanation(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::CallsMax => "the worker has its most calls",
+        RefusalReason::Channels => "all channels are in use",
+        RefusalReason::Draining => "the edge is draining",
+        RefusalReason::Extension => "a required extension is not supported",
+        RefusalReason::Malformed => "the message breaks RFC 3261",
+        RefusalReason::Media => "the media cannot be bridged under the peers' policies",
+        RefusalReason::MediaPorts => "no media port is free",
+        RefusalReason::NoRoute => "there is no peer to send it to",
+        RefusalReason::Number => "the number is not one of the site's",
+        RefusalReason::Rate => "too many calls a second",
+        RefusalReason::TooManyHops => "too many hops",
+        RefusalReason::TransactionsMax => "too many transactions",
+        other => other.as_str(),
+    }
+}
+
+const fn outcome(answered: bool, status: u16, ended_by: EndedBy) -> Outcome {
+    match (answered, status, ended_by) {
+        (true, ..) => Outcome::Answered,
+        (false, 486 | 600, _) => Outcome::Busy,
+        (false, 487, EndedBy::Caller) => Outcome::Cancelled,
+        (false, 408 | 480 | 487, _) => Outcome::NoAnswer,
+        (false, 403 | 404 | 410 | 484 | 488 | 603 | 604 | 607 | 608, _) => Outcome::Refused,
+        _ => Outcome::Failed,
+    }
+}

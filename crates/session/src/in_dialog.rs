@@ -1,0 +1,248 @@
+//! Requests inside a call: re-INVITE, ACK, CANCEL, BYE, INFO.
+
+use bytes::Bytes;
+use ringfence_base::{Flow, Instant};
+use ringfence_dialog::{ClientId, Owner, ServerId};
+use ringfence_sip::{HeaderName, Message, Method};
+
+use crate::call::{Bridge, CallKey, Phase, Side, Stage};
+use crate::cdr::EndedBy;
+use crate::core::Core;
+use crate::headers;
+use crate::incoming::Reply;
+use crate::outgoing::InDialog;
+use crate::refusal::RefusalReason;
+
+/// Bodies that an INFO may carry across: key presses.
+const INFO_BODIES: [&[u8]; 2] = [b"application/dtmf-relay", b"application/dtmf"];
+
+/// Longest body of an INFO that crosses.
+const INFO_BODY_MAX: usize = 256;
+
+impl Core {
+    /// Hold, resume, new codecs: carried to the other side (RFC 3261 §14).
+    pub(crate) fn on_re_invite(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        reply: &Reply<'_, '_>,
+    ) {
+        let message = reply.request;
+        let Some(call) = self.call(key) else { return };
+        let in_the_way = call.bridge.as_ref().map(|bridge| bridge.from);
+        if in_the_way.is_some() || call.phase != Phase::Up {
+            // RFC 3261 §14.2: one of its own is open: later; one of the other side: glare.
+            let glare = in_the_way == Some(side.other());
+            let wait = self.entropy.below(10);
+            let status = if glare { 491 } else { 500 };
+            return self.respond_with(now, reply, status, None, |writer| {
+                if !glare {
+                    writer.header_fmt(HeaderName::RetryAfter, format_args!("{wait}"));
+                }
+            });
+        }
+        let offer = !message.body().is_empty();
+        let body = match offer {
+            false => None,
+            true => {
+                let offered = self.with_media(now, key, |media, around| {
+                    media.offer(around, side, message.body())
+                });
+                match offered {
+                    Some(Ok(body)) => Some(body),
+                    Some(Err(refusal)) => {
+                        self.refuse(reply.flow, refusal.reason);
+                        return self.respond(now, reply, refusal.status);
+                    }
+                    None => return self.respond(now, reply, 481),
+                }
+            }
+        };
+        if let Some(dialog) = self
+            .call_mut(key)
+            .and_then(|call| call.leg_mut(side).dialog.as_mut())
+        {
+            // An unreadable Contact was refused with 400 before.
+            let _ = dialog.refresh_target(message);
+        }
+        self.respond(now, reply, 100);
+        let content = InDialog {
+            body: body.as_deref().map(|body| (&b"application/sdp"[..], body)),
+            ..InDialog::default()
+        };
+        let Some(client) = self.send_in_dialog(now, key, side.other(), Method::Invite, content)
+        else {
+            self.refuse(reply.flow, RefusalReason::TransactionsMax);
+            if let Some(call) = self.call_mut(key) {
+                call.media.settle();
+            }
+            return self.respond(now, reply, 503);
+        };
+        if let Some(call) = self.call_mut(key) {
+            let client_cseq = call
+                .leg(side.other())
+                .dialog
+                .as_ref()
+                .map_or(0, |dialog| dialog.local_cseq());
+            call.bridge = Some(Bridge {
+                from: side,
+                server: reply.server,
+                client,
+                client_cseq,
+                initial: false,
+                stage: Stage::Pending {
+                    request: Bytes::copy_from_slice(message.bytes()),
+                    offer,
+                },
+            });
+        }
+    }
+
+    /// The ACK of a 2xx of ours; after a late offer it carries the answer.
+    pub(crate) fn on_ack(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
+        let candidates = self.access.identify(&self.plan, &flow, &[]);
+        let Some((key, side)) = self.find_dialog(message, &candidates) else {
+            return self.refuse(flow, RefusalReason::DialogUnknown);
+        };
+        self.current = Some(key);
+        self.trace(now, key, (side, false), &flow, message.bytes());
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let expected = call.bridge.as_ref().is_some_and(|bridge| {
+            bridge.from == side && matches!(bridge.stage, Stage::Answered { .. })
+        });
+        if !expected {
+            return;
+        }
+        let Some(bridge) = call.bridge.take() else {
+            return;
+        };
+        self.transactions.acknowledged(bridge.server);
+        if let Stage::Answered { late_offer: true } = bridge.stage {
+            let ack = (bridge.client, bridge.client_cseq);
+            self.on_late_answer(now, key, side, message, ack);
+        }
+    }
+
+    fn on_late_answer(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        message: &Message<'_>,
+        ack: (ClientId, u32),
+    ) {
+        let body = self
+            .with_media(now, key, |media, around| {
+                let body = media.answer(around, message.body());
+                media.settle();
+                body
+            })
+            .and_then(Result::ok);
+        self.send_ack(now, key, side.other(), ack, body.as_deref());
+        if body.is_none() {
+            // Without an answer there is no session (RFC 3261 §13.2.2.4).
+            self.end_call(now, key, EndedBy::Edge, Some(79));
+        }
+    }
+
+    /// CANCEL: 200 for itself, 487 for its INVITE, CANCEL for the far side (RFC 3261 §9).
+    pub(crate) fn on_cancel(
+        &mut self,
+        now: Instant,
+        reply: &Reply<'_, '_>,
+        invite: Option<(ServerId, Owner)>,
+    ) {
+        let Some((server, owner)) = invite else {
+            return self.respond(now, reply, 481);
+        };
+        let message = reply.request;
+        let (key, side) = CallKey::from_owner(owner);
+        self.current = Some(key);
+        self.trace(now, key, (side, false), &reply.flow, message.bytes());
+        self.transactions.set_owner(reply.server, owner);
+        self.respond(now, &reply.of_leg(key, side), 200);
+        let Some(call) = self.call(key).filter(|call| call.is_pending(server)) else {
+            return;
+        };
+        let Some(bridge) = &call.bridge else { return };
+        let (initial, client) = (bridge.initial, bridge.client);
+        if initial {
+            let cause = headers::reason_cause(message);
+            self.cancel_setup(now, key, 487, EndedBy::Caller, cause);
+        } else {
+            // The far side's 487, or its 200 that was quicker, decides.
+            self.transactions.cancel(now, client);
+        }
+    }
+
+    /// BYE: the call is over (RFC 3261 §15.1.2).
+    pub(crate) fn on_bye(&mut self, now: Instant, key: CallKey, side: Side, reply: &Reply<'_, '_>) {
+        self.respond(now, reply, 200);
+        let ended_by = match side {
+            Side::A => EndedBy::Caller,
+            Side::B => EndedBy::Callee,
+        };
+        let cause = headers::reason_cause(reply.request);
+        match self.call(key).map(|call| call.phase) {
+            // The caller may end an early dialog by BYE as well.
+            Some(Phase::Setup) => self.cancel_setup(now, key, 487, ended_by, cause),
+            Some(Phase::Up) => {
+                self.counters.calls_ended_normally += 1;
+                self.end_call_from(now, key, Some(side), ended_by, cause);
+            }
+            _ => {}
+        }
+    }
+
+    /// Key presses in INFO are carried across; any other INFO is answered for what it is.
+    pub(crate) fn on_info(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        reply: &Reply<'_, '_>,
+    ) {
+        let message = reply.request;
+        if message.body().is_empty() {
+            return self.respond(now, reply, 200);
+        }
+        let content_type = message.header(HeaderName::ContentType).unwrap_or_default();
+        let media_type = content_type
+            .split(|&byte| byte == b';')
+            .next()
+            .unwrap_or_default();
+        let known = INFO_BODIES
+            .into_iter()
+            .find(|body| media_type.trim_ascii().eq_ignore_ascii_case(body));
+        let plain = message
+            .body()
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() || b" \r\n".contains(byte));
+        let Some(known) = known.filter(|_| plain && message.body().len() <= INFO_BODY_MAX) else {
+            self.refuse(reply.flow, RefusalReason::Media);
+            return self.respond(now, reply, 415);
+        };
+        let content = InDialog {
+            body: Some((known, message.body())),
+            ..InDialog::default()
+        };
+        // The press is ours to deliver from here on; the far side's answer changes nothing.
+        let sent = self
+            .send_in_dialog(now, key, side.other(), Method::Info, content)
+            .is_some();
+        self.respond(now, reply, if sent { 200 } else { 503 });
+    }
+
+    /// RFC 3261 §12.2.1.2: 408 and 481 say that the far side has no such dialog any more.
+    pub(crate) fn on_info_response(&mut self, now: Instant, key: CallKey, message: &Message<'_>) {
+        if message
+            .status()
+            .is_some_and(|status| matches!(status.raw(), 408 | 481))
+        {
+            self.end_call(now, key, EndedBy::Edge, None);
+        }
+    }
+}

@@ -1,0 +1,604 @@
+//! The media of a call: offers and answers (RFC 3264) carried across the fence.
+//!
+//! An offer of one side is rewritten for the other: our address and port, our origin, the
+//! profile and keys (RFC 4568) that the far peer's policy wants. The answer goes the other way,
+//! and both sides of each media stream are set to what was agreed. It does not matter which
+//! message carries which: INVITE and 200, or 200 and ACK, or a re-INVITE.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ringfence_base::{Entropy, Instant, ListenerId};
+use ringfence_media::{
+    Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit, Security, SideConfig,
+    StreamId,
+};
+use ringfence_rtp::quality;
+use ringfence_rtp::srtp::{Context, MasterKey, Suite};
+use ringfence_sdp::{
+    Codec, Crypto, Direction, Forbidden, Hide, Media, MediaKind, SessionDescription, hide,
+    offer_answer,
+};
+use smallvec::SmallVec;
+
+use crate::call::Side;
+use crate::cdr::MediaRecord;
+use crate::plan::{MediaPolicy, Peer};
+use crate::refusal::RefusalReason;
+
+/// The media side of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Negotiation {
+    lines: SmallVec<[Line; 1]>,
+    /// What our descriptions towards each side are called in their `o=` lines.
+    origins: [OurOrigin; 2],
+    pending: Option<Box<Pending>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct OurOrigin {
+    session_id: u64,
+    version: u64,
+}
+
+/// One m-line that is relayed, or was refused.
+#[derive(Debug, Default)]
+struct Line {
+    stream: Option<StreamId>,
+    /// Per side.
+    keys: [Option<Box<Keys>>; 2],
+    /// First codec of the last answer.
+    codec: Option<Box<str>>,
+    /// Both sides send and receive.
+    two_way: bool,
+}
+
+/// The SRTP keys in force on one side.
+#[derive(Debug)]
+struct Keys {
+    suite: Suite,
+    ours: MasterKey,
+    peers: MasterKey,
+}
+
+/// An offer that has no final answer.
+#[derive(Debug)]
+struct Pending {
+    from: Side,
+    /// As it came.
+    offer: SessionDescription,
+    /// As we sent it on.
+    sent: SessionDescription,
+    lines: SmallVec<[OfferedLine; 1]>,
+    /// The last answer that went to the offerer.
+    answered: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct OfferedLine {
+    /// The offerer's key that we chose, and the tag of its line.
+    chosen: Option<(u32, Suite, MasterKey)>,
+    /// Our key towards the offerer, for the answer.
+    reply: Option<MasterKey>,
+    /// The keys that we offered to the other side; the tag is the position plus one.
+    offered: SmallVec<[(Suite, MasterKey); 4]>,
+}
+
+/// What the machine needs from its surroundings.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) now: Instant,
+    pub(crate) plane: &'a mut Plane,
+    pub(crate) entropy: &'a mut dyn Entropy,
+    /// Per side.
+    pub(crate) sides: [SideFacts<'a>; 2],
+}
+
+/// What is to be known about one side.
+#[derive(Clone, Copy)]
+pub(crate) struct SideFacts<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) listener: ListenerId,
+    /// Our address in descriptions.
+    pub(crate) media_address: IpAddr,
+    /// Where the peer's signalling comes from.
+    pub(crate) signalling_host: IpAddr,
+    /// Whether its signalling is encrypted.
+    pub(crate) secure_signalling: bool,
+}
+
+/// Why media cannot be bridged, and the SIP status that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MediaRefusal {
+    pub(crate) reason: RefusalReason,
+    pub(crate) status: u16,
+}
+
+pub(crate) const NOT_ACCEPTABLE: MediaRefusal = MediaRefusal {
+    reason: RefusalReason::Media,
+    status: 488,
+};
+const MALFORMED: MediaRefusal = MediaRefusal {
+    reason: RefusalReason::Malformed,
+    status: 400,
+};
+
+impl Negotiation {
+    /// Takes an offer of `from`; returns the offer for the other side.
+    pub(crate) fn offer(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        from: Side,
+        body: &[u8],
+    ) -> Result<Vec<u8>, MediaRefusal> {
+        let offer = SessionDescription::parse(body).map_err(|_| MALFORMED)?;
+        let to = from.other();
+        let mut sent = self.hidden(around, &offer, to);
+        let mut lines = SmallVec::new();
+        for (index, media) in offer.media.iter().enumerate() {
+            let Some(out) = sent.media.get_mut(index) else {
+                return Err(MALFORMED);
+            };
+            if self.lines.len() <= index {
+                self.lines.push(Line::default());
+            }
+            let line = self.offer_line(around, from, index, media, out)?;
+            lines.push(line.unwrap_or_else(|| {
+                out.reject();
+                OfferedLine::default()
+            }));
+        }
+        if sent.active_media().next().is_none() && offer.active_media().next().is_some() {
+            self.close_unused(around.plane);
+            return Err(NOT_ACCEPTABLE);
+        }
+        let bytes = sent.to_bytes();
+        self.pending = Some(Box::new(Pending {
+            from,
+            offer,
+            sent,
+            lines,
+            answered: None,
+        }));
+        Ok(bytes)
+    }
+
+    /// Takes an answer to the pending offer; returns the answer for the offerer. May be called
+    /// again (183, then 200) until [`Negotiation::settle`].
+    pub(crate) fn answer(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        body: &[u8],
+    ) -> Result<Vec<u8>, MediaRefusal> {
+        let mut answer = SessionDescription::parse(body).map_err(|_| MALFORMED)?;
+        let mut pending = self.pending.take().ok_or(NOT_ACCEPTABLE)?;
+        offer_answer::mend_answer(&pending.sent, &mut answer);
+        let result = self.answer_pending(around, &pending, &answer);
+        pending.answered = result.as_ref().ok().cloned();
+        self.pending = Some(pending);
+        result
+    }
+
+    /// The answer that a 183 carried, for a 200 that says nothing more.
+    pub(crate) fn last_answer(&self) -> Option<Vec<u8>> {
+        self.pending.as_ref()?.answered.clone()
+    }
+
+    /// Forgets the pending offer: it was answered for good, or refused.
+    pub(crate) fn settle(&mut self) {
+        self.pending = None;
+    }
+
+    /// Whether any stream is meant to carry sound both ways, so that silence means something.
+    pub(crate) fn expects_media(&self) -> bool {
+        self.lines
+            .iter()
+            .any(|line| line.stream.is_some() && line.two_way)
+    }
+
+    /// When anything was last heard, on any stream, from either side.
+    pub(crate) fn last_heard(&self, plane: &Plane) -> Option<Instant> {
+        self.streams()
+            .flat_map(|stream| Side::BOTH.map(|side| plane.last_packet(stream, side.media_side())))
+            .flatten()
+            .max()
+    }
+
+    /// The media of one leg so far.
+    pub(crate) fn record(&self, plane: &Plane, side: Side) -> Option<MediaRecord> {
+        let line = self.lines.iter().find(|line| line.stream.is_some())?;
+        let report = plane.stats(line.stream?)?;
+        let here = match side {
+            Side::A => &report.a,
+            Side::B => &report.b,
+        };
+        Some(MediaRecord {
+            codec: line.codec.as_deref().unwrap_or_default().to_owned(),
+            srtp: line.keys[side.index()]
+                .as_ref()
+                .map(|keys| keys.suite.name().to_owned()),
+            packets_received: here.packets,
+            packets_sent: here.sent_packets,
+            packets_lost: here.lost,
+            packets_refused: here.drops.total(),
+            jitter_us: u32::try_from(here.jitter.as_micros()).unwrap_or(u32::MAX),
+            mos: here.mos,
+        })
+    }
+
+    /// Closes all streams.
+    pub(crate) fn close(&mut self, plane: &mut Plane) {
+        for line in self.lines.drain(..) {
+            if let Some(stream) = line.stream {
+                plane.close_stream(stream);
+            }
+        }
+        self.pending = None;
+    }
+
+    fn streams(&self) -> impl Iterator<Item = StreamId> + '_ {
+        self.lines.iter().filter_map(|line| line.stream)
+    }
+
+    /// A refused first offer leaves no stream behind; a refused later one leaves all as it was.
+    fn close_unused(&mut self, plane: &mut Plane) {
+        for line in &mut self.lines {
+            if line.codec.is_none()
+                && let Some(stream) = line.stream.take()
+            {
+                plane.close_stream(stream);
+            }
+        }
+    }
+
+    /// `description` without a trace of its side, as ours towards `to`.
+    fn hidden(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        description: &SessionDescription,
+        to: Side,
+    ) -> SessionDescription {
+        let origin = &mut self.origins[to.index()];
+        if origin.session_id == 0 {
+            // 63 bits, so that every peer can read it as a signed number.
+            origin.session_id = around.entropy.next_u64() >> 1;
+        }
+        origin.version += 1;
+        let other = &around.sides[to.other().index()];
+        let mut copy = description.clone();
+        let forbidden = [other.signalling_host, other.media_address].map(Forbidden::Address);
+        let hidden = Hide {
+            address: around.sides[to.index()].media_address,
+            session_id: origin.session_id,
+            version: origin.version,
+            forbidden: &forbidden,
+        };
+        hide::hide(&mut copy, &hidden);
+        copy
+    }
+
+    /// Prepares one m-line of an offer. `None`: it cannot be relayed and goes on as refused.
+    fn offer_line(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        from: Side,
+        index: usize,
+        media: &Media,
+        out: &mut Media,
+    ) -> Result<Option<OfferedLine>, MediaRefusal> {
+        let to = from.other();
+        let (here, there) = (around.sides[from.index()], around.sides[to.index()]);
+        let mut offered = OfferedLine::default();
+        if media.is_rejected() || !is_relayed(media) {
+            return Ok(None);
+        }
+        match (media.proto.is_secure(), here.peer.media) {
+            (true, MediaPolicy::Rtp) | (false, MediaPolicy::Srtp) => return Ok(None),
+            (true, _) => {
+                let Some(chosen) = choose_crypto(media, here.peer) else {
+                    return Ok(None);
+                };
+                offered.reply = Some(self.our_key(around, from, index, chosen.1));
+                offered.chosen = Some(chosen);
+            }
+            (false, _) => {}
+        }
+        let stream = match self.lines[index].stream {
+            Some(stream) => stream,
+            None => {
+                let (a, b) = (around.sides[0].listener, around.sides[1].listener);
+                let stream =
+                    around
+                        .plane
+                        .open_stream(around.now, a, b)
+                        .map_err(|_| MediaRefusal {
+                            reason: RefusalReason::MediaPorts,
+                            status: 503,
+                        })?;
+                self.lines[index].stream = Some(stream);
+                stream
+            }
+        };
+        let secure = match there.peer.media {
+            MediaPolicy::Srtp => true,
+            MediaPolicy::Rtp => false,
+            MediaPolicy::Either => match &self.lines[index].keys[to.index()] {
+                Some(_) => true,
+                None => there.secure_signalling,
+            },
+        };
+        point_to_us(around, out, stream, to);
+        out.proto = media.proto.with_security(secure);
+        if secure {
+            offered.offered = self.offered_keys(around, to, index);
+            let lines: SmallVec<[Crypto; 4]> = offered
+                .offered
+                .iter()
+                .enumerate()
+                .map(|(place, (suite, key))| {
+                    Crypto::new(place as u32 + 1, suite.name(), &key.to_inline())
+                })
+                .collect();
+            out.set_crypto(&lines);
+        }
+        Ok(Some(offered))
+    }
+
+    /// The keys that we offer to `to`: the one in force, or one for each suite of its policy.
+    fn offered_keys(
+        &self,
+        around: &mut Surroundings<'_>,
+        to: Side,
+        index: usize,
+    ) -> SmallVec<[(Suite, MasterKey); 4]> {
+        if let Some(keys) = &self.lines[index].keys[to.index()] {
+            return SmallVec::from_iter([(keys.suite, keys.ours.clone())]);
+        }
+        let suites = &around.sides[to.index()].peer.suites;
+        suites
+            .iter()
+            .take(4)
+            .map(|&suite| (suite, MasterKey::generate(suite, around.entropy)))
+            .collect()
+    }
+
+    /// Our key towards `side` under `suite`: the one in force if the suite is the same, so that
+    /// no key stream is ever used twice.
+    fn our_key(
+        &self,
+        around: &mut Surroundings<'_>,
+        side: Side,
+        index: usize,
+        suite: Suite,
+    ) -> MasterKey {
+        match &self.lines[index].keys[side.index()] {
+            Some(keys) if keys.suite == suite => keys.ours.clone(),
+            _ => MasterKey::generate(suite, around.entropy),
+        }
+    }
+
+    fn answer_pending(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        pending: &Pending,
+        answer: &SessionDescription,
+    ) -> Result<Vec<u8>, MediaRefusal> {
+        offer_answer::check_answer(&pending.sent, answer).map_err(|_| NOT_ACCEPTABLE)?;
+        let (from, to) = (pending.from, pending.from.other());
+        let mut out = self.hidden(around, answer, from);
+        for (index, media) in answer.media.iter().enumerate() {
+            let (Some(out_media), Some(offered)) =
+                (out.media.get_mut(index), pending.lines.get(index))
+            else {
+                return Err(NOT_ACCEPTABLE);
+            };
+            let (Some(offer_media), Some(sent_media)) = (
+                pending.offer.media.get(index),
+                pending.sent.media.get(index),
+            ) else {
+                return Err(NOT_ACCEPTABLE);
+            };
+            out_media.proto = offer_media.proto.clone();
+            if media.is_rejected() || sent_media.is_rejected() {
+                out_media.reject();
+                if let Some(stream) = self.lines[index].stream.take() {
+                    around.plane.close_stream(stream);
+                    self.lines[index] = Line::default();
+                }
+                continue;
+            }
+            let Some(stream) = self.lines[index].stream else {
+                return Err(NOT_ACCEPTABLE);
+            };
+            let far = answered_keys(media, offered)?;
+            let near = offered
+                .chosen
+                .as_ref()
+                .zip(offered.reply.as_ref())
+                .map(|((_, suite, peers), ours)| (*suite, ours.clone(), peers.clone()));
+            point_to_us(around, out_media, stream, from);
+            if let (Some((tag, suite, _)), Some(reply)) = (&offered.chosen, &offered.reply) {
+                out_media.set_crypto(&[Crypto::new(*tag, suite.name(), &reply.to_inline())]);
+            }
+            let line = &mut self.lines[index];
+            line.codec = Some(codec_name(media));
+            let near_direction = pending.offer.direction(offer_media);
+            let far_direction = answer.direction(media);
+            line.two_way = far_direction == Direction::SendRecv;
+            let near_side = described(&pending.offer, offer_media, near_direction, media);
+            let far_side = described(answer, media, far_direction, sent_media);
+            for (side, described, keys) in [(from, near_side, near), (to, far_side, far)] {
+                let security = rekey(&mut line.keys[side.index()], keys)?;
+                let facts = &around.sides[side.index()];
+                let latch = match facts.peer.symmetric_media {
+                    true => LatchPolicy::Symmetric,
+                    false => LatchPolicy::SameAddress,
+                };
+                let config = SideConfig {
+                    signalling_host: Some(facts.signalling_host),
+                    latch,
+                    security,
+                    ..described
+                };
+                around
+                    .plane
+                    .configure_side(around.now, stream, side.media_side(), config)
+                    .map_err(|_| NOT_ACCEPTABLE)?;
+            }
+        }
+        Ok(out.to_bytes())
+    }
+}
+
+/// RTP without DTLS. What else there is (fax, data channels) is refused m-line by m-line.
+fn is_relayed(media: &Media) -> bool {
+    media.proto.is_rtp()
+        && !media.proto.is_dtls()
+        && media.port_count == 1
+        && matches!(
+            media.kind,
+            MediaKind::Audio | MediaKind::Video | MediaKind::Text
+        )
+}
+
+/// The offerer's first acceptable crypto line, in our order of preference for this peer.
+fn choose_crypto(media: &Media, peer: &Peer) -> Option<(u32, Suite, MasterKey)> {
+    let offered: SmallVec<[Crypto; 4]> = media.crypto().flatten().take(8).collect();
+    peer.suites.iter().find_map(|&suite| {
+        offered.iter().find_map(|crypto| {
+            (Suite::parse(crypto.suite.as_bytes()) == Some(suite) && crypto.is_acceptable())
+                .then(|| Some((crypto.tag, suite, one_key(suite, crypto)?)))?
+        })
+    })
+}
+
+/// The key of the answer, under one of the suites that we offered.
+#[allow(clippy::type_complexity)] // suite, ours, the peer's
+fn answered_keys(
+    media: &Media,
+    offered: &OfferedLine,
+) -> Result<Option<(Suite, MasterKey, MasterKey)>, MediaRefusal> {
+    if offered.offered.is_empty() {
+        return Ok(None);
+    }
+    let crypto = media.crypto().flatten().next().ok_or(NOT_ACCEPTABLE)?;
+    let place = (crypto.tag as usize).checked_sub(1).ok_or(NOT_ACCEPTABLE)?;
+    let (suite, ours) = offered.offered.get(place).ok_or(NOT_ACCEPTABLE)?;
+    if Suite::parse(crypto.suite.as_bytes()) != Some(*suite) || !crypto.is_acceptable() {
+        return Err(NOT_ACCEPTABLE);
+    }
+    let peers = one_key(*suite, &crypto).ok_or(NOT_ACCEPTABLE)?;
+    Ok(Some((*suite, ours.clone(), peers)))
+}
+
+fn one_key(suite: Suite, crypto: &Crypto) -> Option<MasterKey> {
+    let mut keys = crypto.inline_keys();
+    let key = MasterKey::from_inline(suite, keys.next()?.as_bytes()).ok()?;
+    // Several keys need an MKI to tell them apart, which carriers forbid.
+    keys.next().is_none().then_some(key)
+}
+
+/// Notes the keys of a side and says what changed for the media plane.
+fn rekey(
+    current: &mut Option<Box<Keys>>,
+    agreed: Option<(Suite, MasterKey, MasterKey)>,
+) -> Result<Security, MediaRefusal> {
+    let Some((suite, ours, peers)) = agreed else {
+        *current = None;
+        return Ok(Security::Plain);
+    };
+    let before = current.as_ref().filter(|keys| keys.suite == suite);
+    let keying = |same: bool, key: &MasterKey| match same {
+        true => Ok(Keying::Keep),
+        false => Context::new(suite, key)
+            .map(Keying::new)
+            .map_err(|_| NOT_ACCEPTABLE),
+    };
+    let receive = keying(
+        before.is_some_and(|keys| same_key(&keys.peers, &peers)),
+        &peers,
+    )?;
+    let send = keying(
+        before.is_some_and(|keys| same_key(&keys.ours, &ours)),
+        &ours,
+    )?;
+    *current = Some(Box::new(Keys { suite, ours, peers }));
+    Ok(Security::Srtp { receive, send })
+}
+
+fn same_key(one: &MasterKey, other: &MasterKey) -> bool {
+    *one.to_inline() == *other.to_inline()
+}
+
+/// Our address and port in an m-line towards `side`. RTCP is always at the next port.
+fn point_to_us(around: &Surroundings<'_>, media: &mut Media, stream: StreamId, side: Side) {
+    if let Some(address) = around.plane.local_addr(stream, side.media_side()) {
+        media.port = address.port();
+    }
+    media.connection = None;
+    media.set_rtcp_mux(false);
+}
+
+/// What a description says about its own side. `accepted` is the other side's description, whose
+/// formats are what it may send.
+fn described(
+    description: &SessionDescription,
+    media: &Media,
+    direction: Direction,
+    accepted: &Media,
+) -> SideConfig {
+    SideConfig {
+        remote: description.rtp_address(media),
+        // We never agree to RTCP on the RTP port, so what the description says for that case
+        // does not count.
+        remote_rtcp: (!media.rtcp_mux())
+            .then(|| description.rtcp_address(media))
+            .flatten(),
+        direction: match direction {
+            Direction::SendRecv => ringfence_media::Direction::SendRecv,
+            Direction::SendOnly => ringfence_media::Direction::SendOnly,
+            Direction::RecvOnly => ringfence_media::Direction::RecvOnly,
+            Direction::Inactive => ringfence_media::Direction::Inactive,
+        },
+        payload_types: payload_types(accepted),
+        rate: match media.kind {
+            MediaKind::Audio => {
+                let packet_time = accepted.ptime().map(|ms| Duration::from_millis(ms.into()));
+                RateLimit::for_packet_time(packet_time)
+            }
+            // A key frame is a burst of packets.
+            _ => RateLimit::per_second(5_000, 5_000),
+        },
+        ..SideConfig::default()
+    }
+}
+
+/// What may be sent to whoever wrote `media`.
+fn payload_types(media: &Media) -> PayloadTypes {
+    let mut list = PayloadTypes::default();
+    for codec in media.codecs() {
+        let signal = ["telephone-event", "CN"]
+            .into_iter()
+            .any(|name| codec.is(name));
+        // A list that is too long, or a number that RTP does not have, ends here: what is not on
+        // the list is not relayed.
+        let _ = list.push(PayloadType {
+            number: codec.payload_type,
+            clock_rate: codec.clock_rate,
+            codec: (!signal).then(|| quality_codec(&codec)),
+        });
+    }
+    list
+}
+
+fn quality_codec(codec: &Codec<'_>) -> quality::Codec {
+    quality::Codec::from_encoding_name(codec.encoding.as_bytes())
+}
+
+fn codec_name(media: &Media) -> Box<str> {
+    media
+        .codecs()
+        .next()
+        .map(|codec| codec.encoding.to_ascii_uppercase())
+        .unwrap_or_else(|| "?".to_owned())
+        .into_boxed_str()
+}

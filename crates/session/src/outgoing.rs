@@ -1,0 +1,286 @@
+//! Messages that we write: always from our own parts, never by editing what was received.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use ringfence_base::{Flow, Instant, Transport};
+use ringfence_dialog::dialog::RequestVia;
+use ringfence_dialog::{Branch, ClientId, LocalCallId, RequestKind, Tag};
+use ringfence_sip::write::MessageWriter;
+use ringfence_sip::{HeaderName, Message, Method, Uri};
+
+use crate::call::{Call, CallKey, Side};
+use crate::core::Core;
+use crate::headers::{self, Forbidden};
+use crate::incoming::ALLOW;
+use crate::plan::{Listener, Peer, Plan};
+
+/// Hops that a request of our own making may take (RFC 3261 §8.1.1.6).
+pub(crate) const MAX_FORWARDS: u8 = 70;
+
+/// A host as it stands in a URI or a Via: IPv6 in brackets.
+pub(crate) struct UriHost(pub(crate) IpAddr);
+
+impl fmt::Display for UriHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(ip) => ip.fmt(f),
+            IpAddr::V6(ip) => write!(f, "[{ip}]"),
+        }
+    }
+}
+
+/// Our address towards a peer.
+pub(crate) fn our_address(plan: &Plan, flow: &Flow) -> Option<SocketAddr> {
+    plan.listener(flow.listener)
+        .and_then(|listener: &Listener| listener.address(flow.transport))
+}
+
+/// `<sip:host:port;transport=tls>`: our Contact towards a peer.
+pub(crate) fn contact(address: SocketAddr, transport: Transport) -> String {
+    match transport {
+        Transport::Udp => format!("<sip:{address}>"),
+        other => format!("<sip:{address};transport={other}>"),
+    }
+}
+
+/// Everything an initial INVITE is made of.
+pub(crate) struct Invite<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) ours: SocketAddr,
+    pub(crate) called: &'a str,
+    pub(crate) calling: Option<&'a str>,
+    pub(crate) display: Option<&'a [u8]>,
+    pub(crate) tag: Tag,
+    pub(crate) call_id: LocalCallId,
+    pub(crate) branch: Branch,
+    pub(crate) max_forwards: u8,
+    pub(crate) body: Option<&'a [u8]>,
+}
+
+impl Invite<'_> {
+    /// `sip:called@host:port;transport=tls`.
+    pub(crate) fn request_uri(&self) -> String {
+        let mut uri = format!("sip:{}@{}", self.called, self.peer.host);
+        if let Some(port) = self.peer.port {
+            uri.push_str(&format!(":{port}"));
+        }
+        if self.peer.transport != Transport::Udp {
+            uri.push_str(&format!(";transport={}", self.peer.transport));
+        }
+        uri
+    }
+
+    /// From, without its tag.
+    pub(crate) fn from(&self) -> String {
+        let display = self
+            .display
+            .map(|name| String::from_utf8_lossy(name).into_owned());
+        let space = if display.is_some() { " " } else { "" };
+        let display = display.unwrap_or_default();
+        match self.calling {
+            Some(user) => format!("{display}{space}<sip:{user}@{}>", UriHost(self.ours.ip())),
+            None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
+        }
+    }
+
+    /// To.
+    pub(crate) fn to(&self) -> String {
+        format!("<sip:{}@{}>", self.called, self.peer.host)
+    }
+
+    /// Writes it. `received` is the INVITE of the other leg: what may cross, does.
+    pub(crate) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        received: &Message<'_>,
+        pass_headers: &[String],
+        forbidden: &Forbidden,
+    ) {
+        let transport = self.peer.transport;
+        let mut writer = MessageWriter::request(out, Method::Invite, self.request_uri());
+        writer.via(transport, self.ours, self.branch, true);
+        writer.header_fmt(
+            HeaderName::MaxForwards,
+            format_args!("{}", self.max_forwards),
+        );
+        writer.header_fmt(
+            HeaderName::From,
+            format_args!("{};tag={}", self.from(), self.tag),
+        );
+        writer.header(HeaderName::To, self.to());
+        writer.header(HeaderName::CallId, self.call_id);
+        writer.header(HeaderName::CSeq, "1 INVITE");
+        writer.header(HeaderName::Contact, contact(self.ours, transport));
+        writer.header(HeaderName::Allow, ALLOW);
+        writer.header(HeaderName::Accept, "application/sdp");
+        self.write_identity(&mut writer, received);
+        for (name, value) in headers::passed(received, pass_headers, forbidden) {
+            writer.raw_header(name, value);
+        }
+        match self.body {
+            Some(body) => writer.body("application/sdp", body),
+            None => writer.finish(),
+        }
+    }
+
+    /// P-Asserted-Identity under our host, and Privacy (RFC 3325, RFC 3323): both sides are
+    /// configured peers, which is what RFC 3325 calls a trust domain.
+    fn write_identity(&self, writer: &mut MessageWriter<'_>, received: &Message<'_>) {
+        let asserted = received
+            .values(HeaderName::PAssertedIdentity)
+            .find_map(|value| {
+                let name = ringfence_sip::NameAddr::parse(value).ok()?;
+                headers::user_of(&name.uri)
+            });
+        if let Some(user) = asserted {
+            let host = UriHost(self.ours.ip());
+            writer.header_fmt(
+                HeaderName::PAssertedIdentity,
+                format_args!("<sip:{user}@{host}>"),
+            );
+        }
+        if let Some(privacy) = headers::privacy(received) {
+            writer.header(HeaderName::Privacy, privacy);
+        }
+    }
+}
+
+/// What a request inside a dialog carries besides the dialog's own headers.
+#[derive(Default)]
+pub(crate) struct InDialog<'a> {
+    /// Q.850 cause for a Reason header.
+    pub(crate) cause: Option<u8>,
+    /// CSeq of the INVITE that this is the ACK of.
+    pub(crate) ack_of: Option<u32>,
+    /// Content type and body.
+    pub(crate) body: Option<(&'a [u8], &'a [u8])>,
+}
+
+impl Core {
+    /// Sends a request inside a leg's dialog. `None` if it has none or no transaction is free.
+    pub(crate) fn send_in_dialog(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        method: Method<'static>,
+        content: InDialog<'_>,
+    ) -> Option<ClientId> {
+        let client = self.transactions.reserve_client().ok()?;
+        let branch = self.transactions.branch(client);
+        let Some((flow, bytes)) = self.write_in_dialog(now, key, side, method, branch, &content)
+        else {
+            self.transactions.release_client(client);
+            return None;
+        };
+        let kind = match method {
+            Method::Invite => RequestKind::Invite,
+            _ => RequestKind::NonInvite,
+        };
+        self.transactions
+            .send_request(now, client, kind, flow, bytes, key.owner(side));
+        Some(client)
+    }
+
+    /// Acknowledges a 2xx to an INVITE of ours with this CSeq (RFC 3261 §13.2.2.4).
+    pub(crate) fn send_ack(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        (client, cseq): (ClientId, u32),
+        body: Option<&[u8]>,
+    ) {
+        let branch = self.transactions.ack_branch();
+        let content = InDialog {
+            body: body.map(|body| (&b"application/sdp"[..], body)),
+            ack_of: Some(cseq),
+            ..InDialog::default()
+        };
+        if let Some((flow, bytes)) =
+            self.write_in_dialog(now, key, side, Method::Ack, branch, &content)
+        {
+            self.transactions.send_ack_2xx(now, client, flow, bytes);
+        }
+    }
+
+    fn write_in_dialog(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        method: Method<'static>,
+        branch: Branch,
+        content: &InDialog<'_>,
+    ) -> Option<(Flow, Bytes)> {
+        let call = self
+            .calls
+            .get_mut(key.slot as usize)
+            .filter(|call| call.key == key)?;
+        let flow = next_hop(call, side)?;
+        let ours = our_address(&call.plan, &flow)?;
+        let dialog = call.legs[side.index()].dialog.as_mut()?;
+        let via = RequestVia {
+            transport: flow.transport,
+            sent_by: &ours,
+            branch: &branch,
+            rport: true,
+        };
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        let mut writer = match content.ack_of {
+            Some(cseq) => dialog.write_ack(&mut out, cseq, via, MAX_FORWARDS),
+            None => dialog.write_request(&mut out, method, via, MAX_FORWARDS),
+        };
+        if matches!(method, Method::Invite) {
+            writer.header(HeaderName::Contact, contact(ours, flow.transport));
+            writer.header(HeaderName::Allow, ALLOW);
+        }
+        if let Some(cause) = content.cause {
+            writer.header_fmt(HeaderName::Reason, format_args!("Q.850;cause={cause}"));
+        }
+        match content.body {
+            Some((content_type, body)) => writer.body(content_type, body),
+            None => writer.finish(),
+        }
+        self.trace(now, key, (side, true), &flow, &out);
+        let bytes = Bytes::copy_from_slice(&out);
+        self.scratch = out;
+        Some((flow, bytes))
+    }
+}
+
+/// Where a request inside the dialog goes: to the address of its first route or its target if
+/// that is an address of the leg's own peer, else where the peer's messages come from. A Contact
+/// is the peer's word, and nobody makes us send elsewhere by a word.
+fn next_hop(call: &Call, side: Side) -> Option<Flow> {
+    let leg = call.leg(side);
+    let peer = call.peer(side)?;
+    if leg.flow.transport.is_reliable() {
+        return Some(leg.flow);
+    }
+    let named = leg.dialog.as_ref().and_then(|dialog| {
+        let uri = Uri::parse(dialog.next_hop()).ok()?;
+        Some(SocketAddr::new(
+            uri.host?.ip()?,
+            uri.port.unwrap_or(leg.flow.transport.default_port()),
+        ))
+    });
+    match named {
+        Some(address) if is_address_of(peer, address.ip()) => Some(Flow {
+            remote: address,
+            ..leg.flow
+        }),
+        _ => Some(leg.flow),
+    }
+}
+
+fn is_address_of(peer: &Peer, ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    peer.addresses
+        .iter()
+        .any(|address| address.ip().to_canonical() == ip)
+        || peer.accept.iter().any(|network| network.contains(ip))
+}

@@ -1,0 +1,95 @@
+//! Why a message or a call was refused, and what the other side is told.
+
+/// The reason of a refusal: for counters, records and people, never for the peer's eyes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RefusalReason {
+    /// Too many calls in this worker.
+    CallsMax,
+    /// The trunk, PBX or site has no free channel.
+    Channels,
+    /// The edge is draining.
+    Draining,
+    /// A request inside a dialog that does not exist, or with a wrong tag, Call-ID or source.
+    DialogUnknown,
+    /// The message breaks RFC 3261 in a way that must be answered.
+    Malformed,
+    /// Media that the peer's policy forbids or that cannot be bridged.
+    Media,
+    /// No media port is free.
+    MediaPorts,
+    /// A method that is not served here.
+    Method,
+    /// The called number is not one of the site's.
+    Number,
+    /// No peer to send the call to.
+    NoRoute,
+    /// Calls per second.
+    Rate,
+    /// A required extension that is not supported.
+    Extension,
+    /// The source is no configured peer.
+    Stranger,
+    /// Max-Forwards is used up, or our own call came back.
+    TooManyHops,
+    /// A transaction table is full.
+    TransactionsMax,
+    /// Nothing could be made of the bytes.
+    Unparseable,
+}
+
+impl RefusalReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [RefusalReason; 16] = [
+        RefusalReason::CallsMax,
+        RefusalReason::Channels,
+        RefusalReason::Draining,
+        RefusalReason::DialogUnknown,
+        RefusalReason::Malformed,
+        RefusalReason::Media,
+        RefusalReason::MediaPorts,
+        RefusalReason::Method,
+        RefusalReason::Number,
+        RefusalReason::NoRoute,
+        RefusalReason::Rate,
+        RefusalReason::Extension,
+        RefusalReason::Stranger,
+        RefusalReason::TooManyHops,
+        RefusalReason::TransactionsMax,
+        RefusalReason::Unparseable,
+    ];
+
+    /// The name in metrics and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RefusalReason::CallsMax => "calls-max",
+            RefusalReason::Channels => "channels",
+            RefusalReason::Draining => "draining",
+            RefusalReason::DialogUnknown => "dialog-unknown",
+            RefusalReason::Malformed => "malformed",
+            RefusalReason::Media => "media",
+            RefusalReason::MediaPorts => "media-ports",
+            RefusalReason::Method => "method",
+            RefusalReason::Number => "number",
+            RefusalReason::NoRoute => "no-route",
+            RefusalReason::Rate => "rate",
+            RefusalReason::Extension => "extension",
+            RefusalReason::Stranger => "stranger",
+            RefusalReason::TooManyHops => "too-many-hops",
+            RefusalReason::TransactionsMax => "transactions-max",
+            RefusalReason::Unparseable => "unparseable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_in_the_order_of_the_numbers() {
+        for (index, reason) in RefusalReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "{}", reason.as_str());
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Responses of the far side, carried back to the leg that asked.
+
+use ringfence_base::{Flow, Instant};
+use ringfence_dialog::dialog::Dialog;
+use ringfence_dialog::{ClientId, Event as TransactionEvent, Owner, ServerId};
+use ringfence_sip::{HeaderName, Index, Message, Method};
+
+use crate::call::{CallKey, Phase, Side, Stage};
+use crate::causes;
+use crate::cdr::EndedBy;
+use crate::core::Core;
+use crate::event::Event;
+use crate::headers;
+use crate::incoming::{ALLOW, Reply};
+use crate::outgoing::{InDialog, contact, our_address};
+use crate::supervise::AlarmKind;
+
+impl Core {
+    /// A response to a request of ours.
+    pub(crate) fn on_response(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        message: &Message<'_>,
+        client: ClientId,
+        owner: Owner,
+    ) {
+        let (Some(status), Ok(cseq)) = (message.status(), message.cseq()) else {
+            return;
+        };
+        if let Some(peer) = crate::supervise::options_peer(owner) {
+            return self.on_options_answer(now, peer, client);
+        }
+        let (key, side) = CallKey::from_owner(owner);
+        if self.call(key).is_none() {
+            return;
+        }
+        self.current = Some(key);
+        self.trace(now, key, (side, false), &flow, message.bytes());
+        match cseq.method {
+            Method::Invite => self.on_invite_response(now, key, side, flow, message, client),
+            Method::Info => self.on_info_response(now, key, message),
+            // RFC 3261 §12.2.1.2: the dialog is gone on the far side.
+            Method::Bye | Method::Cancel => {}
+            _ if matches!(status.raw(), 408 | 481) => self.end_call(now, key, EndedBy::Edge, None),
+            _ => {}
+        }
+    }
+
+    fn on_invite_response(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        flow: Flow,
+        message: &Message<'_>,
+        client: ClientId,
+    ) {
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let Some(status) = message.status() else {
+            return;
+        };
+        if call.phase == Phase::Ending {
+            return self.on_late_final(now, key, message, client);
+        }
+        let ours = call.bridge.as_ref().is_some_and(|bridge| {
+            bridge.client == client && matches!(bridge.stage, Stage::Pending { .. })
+        });
+        if !ours {
+            return;
+        }
+        if flow.connection.is_some() {
+            call.leg_mut(side).flow = flow;
+        }
+        if status.is_provisional() {
+            self.on_provisional(now, key, message);
+        } else if status.is_success() {
+            self.on_invite_success(now, key, side, message, client);
+        } else {
+            self.on_invite_failure(now, key, side, message);
+        }
+    }
+
+    /// 18x: the caller hears the ringing, or the early media.
+    fn on_provisional(&mut self, now: Instant, key: CallKey, message: &Message<'_>) {
+        let at = self.unix(now);
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let Some(bridge) = &call.bridge else { return };
+        let status = message.status().map_or(0, |status| status.raw());
+        if !bridge.initial || !(180..=183).contains(&status) {
+            return;
+        }
+        let (from, server) = (bridge.from, bridge.server);
+        let offered = matches!(bridge.stage, Stage::Pending { offer: true, .. });
+        call.facts.ringing.get_or_insert(at);
+        let early = offered && !message.body().is_empty();
+        let body = early
+            .then(|| {
+                self.with_media(now, key, |media, around| {
+                    media.answer(around, message.body())
+                })
+            })
+            .flatten()
+            .and_then(Result::ok);
+        self.answer_invite(now, key, from, server, status, body.as_deref(), None);
+    }
+
+    fn on_invite_success(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        message: &Message<'_>,
+        client: ClientId,
+    ) {
+        if !self.confirm_dialog(key, side, message) {
+            // Nothing can be sent in a dialog that cannot be made out.
+            return self.finish_setup(now, key, 502, EndedBy::Edge, None);
+        }
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        call.leg_mut(side).status = Some(200);
+        let Some(bridge) = &call.bridge else { return };
+        let (from, server, initial) = (bridge.from, bridge.server, bridge.initial);
+        let ack = (client, bridge.client_cseq);
+        let offered = matches!(bridge.stage, Stage::Pending { offer: true, .. });
+        let body = message.body();
+        let carried = self.with_media(now, key, |media, around| match (offered, body.is_empty()) {
+            // The answer may have come in a 183 already.
+            (true, true) => media
+                .last_answer()
+                .ok_or(crate::negotiation::NOT_ACCEPTABLE),
+            (true, false) => media.answer(around, body),
+            (false, _) => media.offer(around, side, body),
+        });
+        let Some(Ok(carried)) = carried else {
+            self.send_ack(now, key, side, ack, None);
+            return match initial {
+                true => self.fail_answered_setup(now, key),
+                false => self.refuse_re_invite(now, key, 488),
+            };
+        };
+        if offered {
+            self.send_ack(now, key, side, ack, None);
+            if let Some(call) = self.call_mut(key) {
+                call.media.settle();
+            }
+        }
+        self.answer_invite(now, key, from, server, 200, Some(&carried), None);
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        if let Some(bridge) = &mut call.bridge {
+            bridge.stage = Stage::Answered {
+                late_offer: !offered,
+            };
+        }
+        if initial {
+            self.on_answered(now, key);
+        }
+    }
+
+    fn on_answered(&mut self, now: Instant, key: CallKey) {
+        let at = self.unix(now);
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        call.phase = Phase::Up;
+        call.facts.answered = Some(at);
+        call.facts.answered_at = Some(now);
+        call.leg_mut(Side::A).status = Some(200);
+        let id = call.id;
+        let limits = call.plan.limits;
+        if let Some(admission) = &call.admission {
+            admission.ingress().note_answered(at);
+            admission.egress().note_answered(at);
+        }
+        self.counters.calls_answered += 1;
+        self.schedule(now, limits.call_duration_max, key, AlarmKind::Duration);
+        self.schedule(now, limits.silence_timeout, key, AlarmKind::Silence);
+        self.emit(Event::CallAnswered { id });
+    }
+
+    fn on_invite_failure(&mut self, now: Instant, key: CallKey, side: Side, message: &Message<'_>) {
+        let Some(status) = message.status().map(|status| status.raw()) else {
+            return;
+        };
+        let cause = headers::reason_cause(message);
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let Some(bridge) = &call.bridge else { return };
+        let initial = bridge.initial;
+        if initial {
+            call.leg_mut(side).status = Some(status);
+            call.facts.q850 = cause;
+        }
+        let status = status_across(status);
+        if !initial {
+            self.refuse_re_invite(now, key, status);
+            if matches!(status, 408 | 481) {
+                self.end_call(now, key, EndedBy::Edge, None);
+            }
+            return;
+        }
+        let retry_after = headers::retry_after(message);
+        self.finish_setup(now, key, status, EndedBy::Callee, retry_after);
+    }
+
+    /// A final answer after the caller gave up: a late 200 is acknowledged and hung up
+    /// (RFC 3261 §9.1, §15).
+    fn on_late_final(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        message: &Message<'_>,
+        client: ClientId,
+    ) {
+        let Some(status) = message.status() else {
+            return;
+        };
+        if status.is_provisional() {
+            return;
+        }
+        if status.is_success() && self.confirm_dialog(key, Side::B, message) {
+            self.send_ack(now, key, Side::B, (client, 1), None);
+            let cause = Some(causes::NORMAL_CLEARING);
+            let content = InDialog {
+                cause,
+                ..InDialog::default()
+            };
+            self.send_in_dialog(now, key, Side::B, Method::Bye, content);
+        }
+        self.discard(key);
+    }
+
+    /// A 2xx of another branch of a forked INVITE: acknowledged and hung up (RFC 3261 §13.2.2.4).
+    pub(crate) fn on_another_fork(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        message: &Message<'_>,
+        client: ClientId,
+        owner: Owner,
+    ) {
+        let (key, side) = CallKey::from_owner(owner);
+        self.current = Some(key);
+        self.trace(now, key, (side, false), &flow, message.bytes());
+        let Ok(cseq) = message.cseq() else { return };
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let Some(mut fork) = call.leg(side).dialog.clone() else {
+            return;
+        };
+        if fork.confirm_with(message).is_err() {
+            return;
+        }
+        let kept = call.leg_mut(side).dialog.replace(fork);
+        self.send_ack(now, key, side, (client, cseq.number), None);
+        self.send_in_dialog(now, key, side, Method::Bye, InDialog::default());
+        if let Some(call) = self.call_mut(key) {
+            call.leg_mut(side).dialog = kept;
+        }
+    }
+
+    /// Notes the dialog that a 2xx makes (leg B's first) or refreshes.
+    fn confirm_dialog(&mut self, key: CallKey, side: Side, message: &Message<'_>) -> bool {
+        let Some(call) = self.call_mut(key) else {
+            return false;
+        };
+        if let Some(dialog) = &mut call.leg_mut(side).dialog {
+            return dialog.refresh_target(message).is_ok();
+        }
+        let Some(invite) = call.sent_invite.take() else {
+            return false;
+        };
+        let mut index = Index::default();
+        let dialog = index
+            .parse(&invite)
+            .ok()
+            .and_then(|invite| Dialog::uac(&invite, message).ok());
+        let made = dialog.is_some();
+        call.leg_mut(side).dialog = dialog;
+        made
+    }
+
+    /// Answers the bridged INVITE from what is kept of it.
+    #[allow(clippy::too_many_arguments)] // a response is made of just these
+    pub(crate) fn answer_invite(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        server: ServerId,
+        status: u16,
+        body: Option<&[u8]>,
+        retry_after: Option<u32>,
+    ) {
+        let Some(call) = self.call(key) else { return };
+        let Some(Stage::Pending { request, .. }) = call.bridge.as_ref().map(|b| &b.stage) else {
+            return;
+        };
+        let request = request.clone();
+        let leg = call.leg(side);
+        let (flow, tag) = (leg.flow, leg.local_tag);
+        let Some(ours) = our_address(&call.plan, &flow) else {
+            return;
+        };
+        let mut index = Index::default();
+        let Ok(request) = index.parse(&request) else {
+            return;
+        };
+        let reply = Reply {
+            server,
+            request: &request,
+            flow,
+            tag: Some(tag),
+            leg: Some((key, side)),
+        };
+        self.respond_with(now, &reply, status, body, |writer| {
+            if (101..300).contains(&status) {
+                writer.copy(&request, HeaderName::RecordRoute);
+                writer.header(HeaderName::Contact, contact(ours, flow.transport));
+                writer.header(HeaderName::Allow, ALLOW);
+            }
+            if let Some(seconds) = retry_after {
+                writer.header_fmt(HeaderName::RetryAfter, format_args!("{seconds}"));
+            }
+        });
+    }
+
+    /// Refuses the pending re-INVITE; the session goes on as it was (RFC 3261 §14.1).
+    pub(crate) fn refuse_re_invite(&mut self, now: Instant, key: CallKey, status: u16) {
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let Some(bridge) = &call.bridge else { return };
+        let (from, server) = (bridge.from, bridge.server);
+        call.media.settle();
+        self.answer_invite(now, key, from, server, status, None, None);
+        if let Some(call) = self.call_mut(key) {
+            call.bridge = None;
+        }
+    }
+
+    /// The transaction layer gave up on something.
+    pub(crate) fn on_transaction_event(&mut self, now: Instant, event: TransactionEvent) {
+        match event {
+            TransactionEvent::ClientTimeout { client, owner }
+            | TransactionEvent::TransportFailed { client, owner } => {
+                if let Some(peer) = crate::supervise::options_peer(owner) {
+                    return self.on_options_missed(peer, client);
+                }
+                let (key, side) = CallKey::from_owner(owner);
+                self.current = Some(key);
+                self.on_client_failed(now, key, side, client);
+            }
+            TransactionEvent::AckTimeout { owner, .. } => {
+                let (key, _) = CallKey::from_owner(owner);
+                self.current = Some(key);
+                self.end_call(now, key, EndedBy::Edge, Some(102));
+            }
+        }
+    }
+
+    fn on_client_failed(&mut self, now: Instant, key: CallKey, side: Side, client: ClientId) {
+        let Some(call) = self.call(key) else { return };
+        if call.phase == Phase::Ending {
+            return self.discard(key);
+        }
+        let Some(bridge) = &call.bridge else { return };
+        if bridge.client != client || !matches!(bridge.stage, Stage::Pending { .. }) {
+            return;
+        }
+        match bridge.initial {
+            true => {
+                if let Some(call) = self.call_mut(key) {
+                    call.leg_mut(side).status = Some(408);
+                }
+                self.finish_setup(now, key, 504, EndedBy::Edge, None);
+            }
+            // RFC 3261 §12.2.1.2: no answer inside a dialog ends it.
+            false => {
+                self.refuse_re_invite(now, key, 408);
+                self.end_call(now, key, EndedBy::Edge, Some(102));
+            }
+        }
+    }
+}
+
+/// The status that the caller's side gets for one of the callee's side. A challenge is never
+/// passed on (digest leak), a redirection is not followed for anybody.
+const fn status_across(status: u16) -> u16 {
+    match status {
+        300..=399 => 480,
+        401 | 407 => 403,
+        status => status,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_never_crosses() {
+        assert_eq!(status_across(401), 403);
+        assert_eq!(status_across(407), 403);
+        assert_eq!(status_across(302), 480);
+        assert_eq!(status_across(486), 486);
+    }
+}

@@ -1,0 +1,412 @@
+//! A new call: from the INVITE on the caller's leg to the INVITE on the callee's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringfence_base::{Flow, Instant};
+use ringfence_dialog::dialog::Dialog;
+use ringfence_dialog::{RequestKind, Tag};
+use ringfence_sip::write::MessageWriter;
+use ringfence_sip::{HeaderName, Message, Uri};
+
+use crate::access::Candidates;
+use crate::admission::{Admission, admit};
+use crate::call::{Bridge, Call, CallKey, Facts, Leg, Phase, Side, Stage};
+use crate::call_id::CallId;
+use crate::core::{Core, TagText};
+use crate::event::Event;
+use crate::headers::{self, Forbidden};
+use crate::incoming::Reply;
+use crate::negotiation::{Negotiation, SideFacts, Surroundings};
+use crate::outgoing::{Invite, MAX_FORWARDS, our_address};
+use crate::plan::{Peer, Plan};
+use crate::refusal::RefusalReason;
+use crate::routing::{Route, route};
+use crate::supervise::AlarmKind;
+use crate::trace::LegSide;
+
+/// Why an attempt was refused, and the SIP status that says so.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) reason: RefusalReason,
+    pub(crate) status: u16,
+    pub(crate) route: Option<Route>,
+}
+
+/// An INVITE that may become a call.
+pub(crate) struct Attempt<'a, 'm> {
+    pub(crate) key: CallKey,
+    pub(crate) id: CallId,
+    pub(crate) reply: Reply<'a, 'm>,
+    pub(crate) called: String,
+    pub(crate) calling: Option<String>,
+}
+
+impl Core {
+    pub(crate) fn on_new_invite(
+        &mut self,
+        now: Instant,
+        reply: &Reply<'_, '_>,
+        candidates: &Candidates,
+    ) {
+        let (message, flow) = (reply.request, reply.flow);
+        self.counters.calls_tried += 1;
+        let (key, id) = self.next_call(now);
+        self.current = Some(key);
+        let at = self.unix(now);
+        let from = (flow.remote, flow.transport);
+        self.traces
+            .record(id, at, (LegSide::Ingress, false), from, message.bytes());
+        let called = message.request_uri().and_then(|uri| Uri::parse(uri).ok());
+        let called = called
+            .as_ref()
+            .and_then(headers::user_of)
+            .unwrap_or_default()
+            .to_owned();
+        let calling = message.from().ok();
+        let calling = calling
+            .as_ref()
+            .and_then(|from| headers::user_of(&from.uri));
+        let calling = calling.map(str::to_owned);
+        let attempt = Attempt {
+            key,
+            id,
+            reply: *reply,
+            called,
+            calling,
+        };
+        if let Err(refused) = self.try_setup(now, &attempt, candidates) {
+            self.refuse_attempt(now, &attempt, candidates, refused);
+        }
+    }
+
+    fn try_setup(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt<'_, '_>,
+        candidates: &Candidates,
+    ) -> Result<(), Refused> {
+        let refuse = |reason, status| Refused {
+            reason,
+            status,
+            route: None,
+        };
+        check_message(attempt.reply.request)?;
+        let plan = Arc::clone(&self.plan);
+        let route = route(&plan, candidates, &attempt.called)
+            .map_err(|no_route| refuse(no_route.reason, no_route.status))?;
+        let with_route = |reason, status| Refused {
+            reason,
+            status,
+            route: Some(route.clone()),
+        };
+        if self.draining && !route.emergency {
+            return Err(with_route(RefusalReason::Draining, 503));
+        }
+        if self.calls.len() >= plan.limits.calls_max && !route.emergency {
+            return Err(with_route(RefusalReason::CallsMax, 503));
+        }
+        let admission = admit(&plan, &route, now)
+            .map_err(|refused| with_route(refused.reason, refused.status))?;
+        let route_kept = route.clone();
+        self.begin(now, attempt, &plan, route, admission)
+            .map_err(|(reason, status)| {
+                self.discard(attempt.key);
+                Refused {
+                    reason,
+                    status,
+                    route: Some(route_kept),
+                }
+            })
+    }
+
+    /// Makes the call and sends the INVITE on.
+    fn begin(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt<'_, '_>,
+        plan: &Arc<Plan>,
+        route: Route,
+        admission: Admission,
+    ) -> Result<(), (RefusalReason, u16)> {
+        let no_route = (RefusalReason::NoRoute, 503);
+        let message = attempt.reply.request;
+        let egress = plan.peer(route.egress).ok_or(no_route)?;
+        let address = *egress.addresses.first().ok_or(no_route)?;
+        let egress_flow = Flow {
+            listener: egress.listener,
+            transport: egress.transport,
+            remote: address,
+            connection: None,
+        };
+        let ours = our_address(plan, &egress_flow).ok_or(no_route)?;
+        let tags = [(); 2].map(|()| self.cookies.new_tag(&mut *self.entropy));
+        let dialog = Dialog::uas(message, &tags[0]).map_err(|_| (RefusalReason::Malformed, 400))?;
+        let legs = [
+            Leg {
+                peer: route.ingress,
+                flow: attempt.reply.flow,
+                local_tag: tags[0],
+                dialog: Some(dialog),
+                status: None,
+            },
+            Leg {
+                peer: route.egress,
+                flow: egress_flow,
+                local_tag: tags[1],
+                dialog: None,
+                status: None,
+            },
+        ];
+        let client = self
+            .transactions
+            .reserve_client()
+            .map_err(|_| (RefusalReason::TransactionsMax, 503))?;
+        let offer = !message.body().is_empty();
+        let call = Call {
+            key: attempt.key,
+            id: attempt.id,
+            plan: Arc::clone(plan),
+            route,
+            phase: Phase::Setup,
+            legs,
+            egress_call_id: self.cookies.new_call_id(&mut *self.entropy),
+            bridge: Some(Bridge {
+                from: Side::A,
+                server: attempt.reply.server,
+                client,
+                client_cseq: 1,
+                initial: true,
+                stage: Stage::Pending {
+                    request: Bytes::copy_from_slice(message.bytes()),
+                    offer,
+                },
+            }),
+            sent_invite: None,
+            media: Negotiation::default(),
+            facts: Facts {
+                from: attempt
+                    .calling
+                    .clone()
+                    .unwrap_or_else(|| "anonymous".into())
+                    .into(),
+                to: attempt.called.clone().into(),
+                started: self.unix(now),
+                ringing: None,
+                answered: None,
+                answered_at: None,
+                q850: None,
+            },
+            admission: Some(admission),
+        };
+        let slot = self.calls.insert(call) as u32;
+        debug_assert_eq!(slot, attempt.key.slot);
+        for side in Side::BOTH {
+            self.by_tag
+                .insert(tag_text(&tags[side.index()]), (attempt.key, side));
+        }
+        self.counters.calls_active = self.calls.len() as u64;
+        self.transactions
+            .set_owner(attempt.reply.server, attempt.key.owner(Side::A));
+        let body = match offer {
+            true => Some(
+                self.with_media(now, attempt.key, |media, around| {
+                    media.offer(around, Side::A, message.body())
+                })
+                .ok_or(no_route)?
+                .map_err(|refusal| (refusal.reason, refusal.status))?,
+            ),
+            false => None,
+        };
+        self.respond(now, &attempt.reply.of_leg(attempt.key, Side::A), 100);
+        self.send_invite(now, attempt, ours, egress, client, body.as_deref());
+        let ring = plan.limits.ring_timeout;
+        self.schedule(now, ring, attempt.key, AlarmKind::Ring);
+        self.emit(Event::CallStarted { id: attempt.id });
+        Ok(())
+    }
+
+    fn send_invite(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt<'_, '_>,
+        ours: std::net::SocketAddr,
+        egress: &Peer,
+        client: ringfence_dialog::ClientId,
+        body: Option<&[u8]>,
+    ) {
+        let Some(call) = self.calls.get(attempt.key.slot as usize) else {
+            return;
+        };
+        let forbidden = forbidden_of(call, Side::A);
+        let from = attempt.reply.request.from().ok();
+        let branch = self.transactions.branch(client);
+        let hops = attempt
+            .reply
+            .request
+            .max_forwards()
+            .ok()
+            .flatten()
+            .unwrap_or(MAX_FORWARDS);
+        let invite = Invite {
+            peer: egress,
+            ours,
+            called: &attempt.called,
+            calling: attempt.calling.as_deref(),
+            display: from
+                .as_ref()
+                .and_then(|from| headers::display_of(from, &forbidden)),
+            tag: call.leg(Side::B).local_tag,
+            call_id: call.egress_call_id,
+            branch,
+            max_forwards: hops.min(MAX_FORWARDS).saturating_sub(1),
+            body,
+        };
+        let pass = call
+            .peer(Side::A)
+            .map(|peer| peer.pass_headers.as_slice())
+            .unwrap_or_default();
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        invite.write(&mut out, attempt.reply.request, pass, &forbidden);
+        let flow = call.leg(Side::B).flow;
+        self.trace(now, attempt.key, (Side::B, true), &flow, &out);
+        let bytes = Bytes::copy_from_slice(&out);
+        self.scratch = out;
+        if let Some(call) = self.call_mut(attempt.key) {
+            call.sent_invite = Some(bytes.clone());
+        }
+        let owner = attempt.key.owner(Side::B);
+        self.transactions
+            .send_request(now, client, RequestKind::Invite, flow, bytes, owner);
+    }
+
+    /// Runs `work` on a call's media with all that it needs; `None` if the call is gone.
+    pub(crate) fn with_media<T>(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        work: impl FnOnce(&mut Negotiation, &mut Surroundings<'_>) -> T,
+    ) -> Option<T> {
+        let call = self
+            .calls
+            .get_mut(key.slot as usize)
+            .filter(|call| call.key == key)?;
+        let plan = Arc::clone(&call.plan);
+        let facts = |side: Side| {
+            let leg = call.leg(side);
+            let listener = plan.listener(leg.flow.listener)?;
+            Some(SideFacts {
+                peer: plan.peer(leg.peer)?,
+                listener: leg.flow.listener,
+                media_address: listener.media?,
+                signalling_host: leg.flow.remote.ip(),
+                secure_signalling: leg.flow.transport == ringfence_base::Transport::Tls,
+            })
+        };
+        let sides = [facts(Side::A)?, facts(Side::B)?];
+        let mut around = Surroundings {
+            now,
+            plane: &mut self.media,
+            entropy: &mut *self.entropy,
+            sides,
+        };
+        Some(work(&mut call.media, &mut around))
+    }
+
+    pub(crate) fn schedule(
+        &mut self,
+        now: Instant,
+        after: Duration,
+        key: CallKey,
+        kind: AlarmKind,
+    ) {
+        if !after.is_zero() {
+            self.alarms
+                .schedule(now + after, crate::supervise::Alarm::Call(key, kind));
+        }
+    }
+}
+
+/// Addresses and names of one leg that must not be seen on the other.
+pub(crate) fn forbidden_of(call: &Call, side: Side) -> Forbidden {
+    let mut forbidden = Forbidden::default();
+    let leg = call.leg(side);
+    forbidden.address(leg.flow.remote.ip());
+    if let Some(listener) = call.plan.listener(leg.flow.listener) {
+        for address in [listener.udp, listener.tcp, listener.tls]
+            .into_iter()
+            .flatten()
+        {
+            forbidden.address(address.ip());
+        }
+        if let Some(media) = listener.media {
+            forbidden.address(media);
+        }
+    }
+    if let Some(dialog) = &leg.dialog {
+        forbidden.text(dialog.call_id());
+    }
+    forbidden
+}
+
+/// What the INVITE must be before anything is looked up.
+fn check_message(message: &Message<'_>) -> Result<(), Refused> {
+    let refuse = |reason, status| {
+        Err(Refused {
+            reason,
+            status,
+            route: None,
+        })
+    };
+    if message.max_forwards().is_ok_and(|hops| hops == Some(0)) {
+        return refuse(RefusalReason::TooManyHops, 483);
+    }
+    if message.values(HeaderName::Require).next().is_some() {
+        return refuse(RefusalReason::Extension, 420);
+    }
+    let is_sdp = message
+        .header(HeaderName::ContentType)
+        .is_some_and(|value| {
+            let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
+            media_type
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"application/sdp")
+        });
+    let encoded = message
+        .header(HeaderName::ContentEncoding)
+        .is_some_and(|value| !value.trim_ascii().eq_ignore_ascii_case(b"identity"));
+    if !message.body().is_empty() && (!is_sdp || encoded) {
+        return refuse(RefusalReason::Media, 415);
+    }
+    Ok(())
+}
+
+/// What a refusal says besides its status (RFC 3261 §8.2.2.3, §8.2.3).
+pub(crate) fn explain(writer: &mut MessageWriter<'_>, message: &Message<'_>, status: u16) {
+    match status {
+        415 => {
+            writer.header(HeaderName::Accept, "application/sdp");
+            writer.header(HeaderName::AcceptEncoding, "identity");
+        }
+        420 => {
+            for option in message.values(HeaderName::Require) {
+                writer.header(HeaderName::Unsupported, option);
+            }
+        }
+        503 => {
+            writer.header(HeaderName::RetryAfter, "10");
+        }
+        _ => {}
+    }
+}
+
+/// A tag as a key.
+pub(crate) fn tag_text(tag: &Tag) -> TagText {
+    let mut text = TagText::default();
+    for (to, from) in text.iter_mut().zip(tag.as_bytes()) {
+        *to = *from;
+    }
+    text
+}

@@ -1,0 +1,247 @@
+//! What happens by the clock: ringing too long, silence, the longest call, a drain, OPTIONS.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringfence_base::{ConnectionId, Flow, Instant};
+use ringfence_dialog::{ClientId, Owner, RequestKind};
+use ringfence_sip::write::MessageWriter;
+use ringfence_sip::{HeaderName, Method};
+
+use crate::call::{CallKey, Phase};
+use crate::call_id::CallId;
+use crate::cdr::EndedBy;
+use crate::core::Core;
+use crate::outgoing::{MAX_FORWARDS, our_address};
+use crate::plan::PeerId;
+
+/// A timer of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alarm {
+    /// Of one call.
+    Call(CallKey, AlarmKind),
+    /// The drain has lasted long enough.
+    DrainOver,
+    /// OPTIONS to a peer of the plan with this number.
+    Options {
+        /// The peer.
+        peer: PeerId,
+        /// Counts plans: timers of an old plan mean nothing.
+        plan: u32,
+    },
+}
+
+/// A timer of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AlarmKind {
+    /// Longest call.
+    Duration,
+    /// Longest ringing.
+    Ring,
+    /// Time to look whether anything is heard.
+    Silence,
+}
+
+/// Owners above this are OPTIONS to peers, not legs of calls: no call has such a generation.
+const OPTIONS_OWNER: u64 = u64::MAX - u16::MAX as u64;
+
+/// The peer of an OPTIONS transaction.
+pub(crate) fn options_peer(owner: Owner) -> Option<PeerId> {
+    owner
+        .0
+        .checked_sub(OPTIONS_OWNER)
+        .map(|peer| PeerId::new(peer as u16))
+}
+
+/// Q.850 cause of a call that the edge ended on a timer: recovery on timer expiry.
+const TIMER_EXPIRY: u8 = 102;
+
+impl Core {
+    pub(crate) fn on_alarm(&mut self, now: Instant, alarm: Alarm) {
+        match alarm {
+            Alarm::Call(key, kind) => {
+                self.current = Some(key);
+                self.on_call_alarm(now, key, kind);
+            }
+            Alarm::DrainOver => self.end_all(now),
+            Alarm::Options { peer, plan } if plan == self.plan_number => {
+                self.send_options(now, peer);
+            }
+            Alarm::Options { .. } => {}
+        }
+    }
+
+    fn on_call_alarm(&mut self, now: Instant, key: CallKey, kind: AlarmKind) {
+        let Some(call) = self.call(key) else { return };
+        match (kind, call.phase) {
+            // Q.850 cause 19: no answer from the user.
+            (AlarmKind::Ring, Phase::Setup) => {
+                self.cancel_setup(now, key, 480, EndedBy::Edge, Some(19));
+            }
+            (AlarmKind::Duration, Phase::Up) => {
+                self.end_call(now, key, EndedBy::Edge, Some(TIMER_EXPIRY));
+            }
+            (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
+            _ => {}
+        }
+    }
+
+    /// Ends a call in which nothing was heard from anybody for too long. A call on hold is meant
+    /// to be silent.
+    fn look_for_silence(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.call(key) else { return };
+        let limit = call.plan.limits.silence_timeout;
+        let heard = call
+            .media
+            .last_heard(&self.media)
+            .or(call.facts.answered_at);
+        let silent_for = heard.map_or(Duration::ZERO, |heard| now - heard);
+        if !call.media.expects_media() {
+            return self.schedule(now, limit, key, AlarmKind::Silence);
+        }
+        if silent_for >= limit {
+            return self.end_call(now, key, EndedBy::Edge, Some(TIMER_EXPIRY));
+        }
+        self.schedule(now, limit - silent_for, key, AlarmKind::Silence);
+    }
+
+    pub(crate) fn drain(&mut self, now: Instant) {
+        if !self.draining {
+            self.draining = true;
+            self.alarms
+                .schedule(now + self.plan.limits.drain_timeout, Alarm::DrainOver);
+        }
+    }
+
+    fn end_all(&mut self, now: Instant) {
+        let keys: Vec<CallKey> = self.calls.iter().map(|(_, call)| call.key).collect();
+        for key in keys {
+            self.current = Some(key);
+            self.end_call(now, key, EndedBy::Edge, None);
+        }
+    }
+
+    pub(crate) fn hang_up(&mut self, now: Instant, id: CallId) {
+        let key = self
+            .calls
+            .iter()
+            .find(|(_, call)| call.id == id)
+            .map(|(_, call)| call.key);
+        if let Some(key) = key {
+            self.current = Some(key);
+            self.end_call(now, key, EndedBy::Edge, None);
+        }
+    }
+
+    /// A call outlives its connection (RFC 3261 §12 knows no connections): the leg asks for a new
+    /// one when it has something to send.
+    pub(crate) fn on_connection_closed(&mut self, connection: ConnectionId) {
+        for (_, call) in &mut self.calls {
+            for leg in &mut call.legs {
+                if leg.flow.connection == Some(connection) {
+                    leg.flow.connection = None;
+                    // An accepted connection comes from a port that nobody listens on.
+                    if let Some(address) = call
+                        .plan
+                        .peer(leg.peer)
+                        .and_then(|peer| peer.addresses.first())
+                    {
+                        leg.flow.remote = *address;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sets the timers of OPTIONS towards peers, spread so that they do not go out together. One
+    /// worker does it for all.
+    pub(crate) fn schedule_options(&mut self, now: Instant) {
+        self.plan_number = self.plan_number.wrapping_add(1);
+        if self.worker.raw() != 0 {
+            return;
+        }
+        for (index, peer) in self.plan.peers.iter().enumerate() {
+            if !peer.options_interval.is_zero() {
+                let spread = Duration::from_millis(50 * (index as u64 % 200));
+                let alarm = Alarm::Options {
+                    peer: PeerId::new(index as u16),
+                    plan: self.plan_number,
+                };
+                self.alarms.schedule(now + spread, alarm);
+            }
+        }
+    }
+
+    fn send_options(&mut self, now: Instant, id: PeerId) {
+        let plan = std::sync::Arc::clone(&self.plan);
+        let Some(peer) = plan.peer(id) else { return };
+        let again = Alarm::Options {
+            peer: id,
+            plan: self.plan_number,
+        };
+        self.alarms.schedule(now + peer.options_interval, again);
+        let Some(&remote) = peer.addresses.first() else {
+            return;
+        };
+        let flow = Flow {
+            listener: peer.listener,
+            transport: peer.transport,
+            remote,
+            connection: None,
+        };
+        let Some(ours) = our_address(&plan, &flow) else {
+            return;
+        };
+        let Ok(client) = self.transactions.reserve_client() else {
+            return;
+        };
+        let branch = self.transactions.branch(client);
+        let tag = self.cookies.new_tag(&mut *self.entropy);
+        let call_id = self.cookies.new_call_id(&mut *self.entropy);
+        let port = peer.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let uri = match peer.transport {
+            ringfence_base::Transport::Udp => format!("sip:{}{port}", peer.host),
+            transport => format!("sip:{}{port};transport={transport}", peer.host),
+        };
+        let mut out = Vec::with_capacity(512);
+        let mut writer = MessageWriter::request(&mut out, Method::Options, &uri);
+        writer.via(flow.transport, ours, branch, true);
+        writer.header_fmt(HeaderName::MaxForwards, format_args!("{MAX_FORWARDS}"));
+        writer.header_fmt(HeaderName::From, format_args!("<sip:{ours}>;tag={tag}"));
+        writer.header_fmt(HeaderName::To, format_args!("<{uri}>"));
+        writer.header(HeaderName::CallId, call_id);
+        writer.header(HeaderName::CSeq, "1 OPTIONS");
+        writer.header(
+            HeaderName::Contact,
+            crate::outgoing::contact(ours, flow.transport),
+        );
+        writer.header(HeaderName::Accept, "application/sdp");
+        writer.finish();
+        let owner = Owner(OPTIONS_OWNER + u64::from(id.raw()));
+        self.options_sent.push((client, now));
+        let bytes = Bytes::from(out);
+        self.transactions
+            .send_request(now, client, RequestKind::NonInvite, flow, bytes, owner);
+    }
+
+    /// Any final answer proves that somebody is there.
+    pub(crate) fn on_options_answer(&mut self, now: Instant, id: PeerId, client: ClientId) {
+        let sent = self
+            .options_sent
+            .iter()
+            .position(|(known, _)| *known == client);
+        let Some(sent) = sent else { return };
+        let (_, sent) = self.options_sent.swap_remove(sent);
+        let at = self.unix(now);
+        if let Some(peer) = self.plan.peer(id) {
+            peer.usage.note_options(at, now - sent);
+        }
+    }
+
+    pub(crate) fn on_options_missed(&mut self, id: PeerId, client: ClientId) {
+        self.options_sent.retain(|(known, _)| *known != client);
+        if let Some(peer) = self.plan.peer(id) {
+            peer.usage.note_options_missed();
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What workers count together: channels in use, the call rate, health.
+//!
+//! Plain atomics, no lock: a worker never waits for another one. Relaxed order suffices, since
+//! each number stands alone.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use ringfence_base::{Instant, UnixTime};
+
+/// Counters of one peer or one site.
+#[derive(Debug, Default)]
+pub struct Usage {
+    calls: AtomicU32,
+    /// The theoretical arrival time of the rate limit (GCRA), in nanoseconds.
+    next_conforming: AtomicU64,
+    /// Last answered call, in unix microseconds; 0 is none.
+    answered: AtomicI64,
+    /// Last message received from the peer, in unix microseconds; 0 is none.
+    heard: AtomicI64,
+    /// Last OPTIONS answered, in unix microseconds; 0 is none.
+    options_answered: AtomicI64,
+    /// Round trip of that OPTIONS in microseconds.
+    options_round_trip: AtomicU32,
+    /// OPTIONS in a row without an answer.
+    options_missed: AtomicU32,
+}
+
+impl Usage {
+    /// Takes a channel if fewer than `limit` are in use (0: always).
+    #[must_use]
+    pub fn take_channel(&self, limit: u32) -> bool {
+        self.calls
+            .fetch_update(Relaxed, Relaxed, |calls| {
+                (limit == 0 || calls < limit).then(|| calls.saturating_add(1))
+            })
+            .is_ok()
+    }
+
+    /// Gives a channel back.
+    pub fn release_channel(&self) {
+        let _ = self
+            .calls
+            .fetch_update(Relaxed, Relaxed, |calls| Some(calls.saturating_sub(1)));
+    }
+
+    /// Channels in use.
+    pub fn calls(&self) -> u32 {
+        self.calls.load(Relaxed)
+    }
+
+    /// Whether one more call fits `per_second` (0: always), with a burst of one second's worth.
+    #[must_use]
+    pub fn take_rate(&self, now: Instant, per_second: u32) -> bool {
+        if per_second == 0 {
+            return true;
+        }
+        let interval = 1_000_000_000 / u64::from(per_second);
+        let burst = 1_000_000_000 - interval;
+        let now = now.as_nanos();
+        self.next_conforming
+            .fetch_update(Relaxed, Relaxed, |expected| {
+                let expected = expected.max(now);
+                (expected <= now.saturating_add(burst)).then(|| expected.saturating_add(interval))
+            })
+            .is_ok()
+    }
+
+    /// Notes an answered call: the proof that the line works.
+    pub fn note_answered(&self, at: UnixTime) {
+        self.answered.store(at.as_micros(), Relaxed);
+    }
+
+    /// Notes that the peer was heard.
+    pub fn note_heard(&self, at: UnixTime) {
+        self.heard.store(at.as_micros(), Relaxed);
+    }
+
+    /// Notes an answered OPTIONS.
+    pub fn note_options(&self, at: UnixTime, round_trip: Duration) {
+        self.options_answered.store(at.as_micros(), Relaxed);
+        let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+        self.options_round_trip.store(micros, Relaxed);
+        self.options_missed.store(0, Relaxed);
+    }
+
+    /// Notes an OPTIONS that got no answer.
+    pub fn note_options_missed(&self) {
+        self.options_missed.fetch_add(1, Relaxed);
+    }
+
+    /// All of it at once, for people.
+    pub fn health(&self) -> Health {
+        let time = |cell: &AtomicI64| {
+            let micros = cell.load(Relaxed);
+            (micros != 0).then(|| UnixTime::from_micros(micros))
+        };
+        let options_answered = time(&self.options_answered);
+        Health {
+            calls: self.calls(),
+            answered: time(&self.answered),
+            heard: time(&self.heard),
+            options_round_trip: options_answered
+                .map(|_| Duration::from_micros(self.options_round_trip.load(Relaxed).into())),
+            options_answered,
+            options_missed: self.options_missed.load(Relaxed),
+        }
+    }
+}
+
+/// A reading of [`Usage`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Channels in use.
+    pub calls: u32,
+    /// Last answered call.
+    pub answered: Option<UnixTime>,
+    /// Last message received.
+    pub heard: Option<UnixTime>,
+    /// Last OPTIONS answered.
+    pub options_answered: Option<UnixTime>,
+    /// Its round trip.
+    pub options_round_trip: Option<Duration>,
+    /// OPTIONS in a row without an answer.
+    pub options_missed: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_stop_at_the_limit_and_come_back() {
+        let usage = Usage::default();
+        assert!(usage.take_channel(1) && !usage.take_channel(1));
+        usage.release_channel();
+        assert!(usage.take_channel(1));
+        assert!(usage.take_channel(0), "0 is no limit");
+    }
+
+    #[test]
+    fn the_rate_allows_a_second_of_burst_then_one_each_interval() {
+        let usage = Usage::default();
+        let now = Instant::ZERO + Duration::from_secs(5);
+        assert_eq!((0..20).filter(|_| usage.take_rate(now, 5)).count(), 5);
+        assert!(usage.take_rate(now + Duration::from_millis(200), 5));
+        assert!(!usage.take_rate(now + Duration::from_millis(200), 5));
+        assert!((0..100).all(|_| usage.take_rate(now, 0)));
+    }
+}
