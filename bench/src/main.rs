@@ -1,2 +1,96 @@
-//! The benchmark's harness.
-fn main() {}
+//! The benchmark: the edge, Kamailio and rtpengine in turns, at equal rate, one table at the end.
+//!
+//! A ratio in one run beats an absolute time. What is compared is CPU for each call, answer or
+//! packet, read from the scheduler's accounting over every thread and process of the program under
+//! test. The order turns from round to round, the median counts, and the peer is measured twice in
+//! each round: how far its two figures are apart is the noise of the machine, and a difference
+//! within it is no result. The load shares the cores with what it loads, so capacity is not
+//! measured here. `cargo xtask bench` builds and starts this.
+
+// A benchmark reads clocks and talks on the terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
+mod calls;
+mod index;
+mod machine;
+mod media;
+mod memory;
+mod plan;
+mod sample;
+mod table;
+
+use std::process::ExitCode;
+
+use plan::Plan;
+use table::Row;
+
+/// A name, what it is, and how it is measured.
+type Measurement = (
+    &'static str,
+    &'static str,
+    fn(&Plan) -> anyhow::Result<Vec<Row>>,
+);
+
+/// What is measured.
+const MEASUREMENTS: &[Measurement] = &[
+    (
+        "index",
+        "framing and header index of a 1,650-byte INVITE",
+        index::run,
+    ),
+    ("options", "OPTIONS answered", calls::options),
+    (
+        "calls",
+        "calls through the edge and through Kamailio",
+        calls::calls,
+    ),
+    ("rtp", "RTP packets relayed", media::plain),
+    ("srtp", "RTP to SRTP and back", media::protected),
+    ("memory", "bytes of an established call", memory::run),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<bool> {
+    let Some(plan) = Plan::read(arguments)? else {
+        for (name, about, _) in MEASUREMENTS {
+            println!("{name:<10} {about}");
+        }
+        return Ok(true);
+    };
+    for name in &plan.only {
+        if !MEASUREMENTS.iter().any(|(known, ..)| known == name) {
+            anyhow::bail!("no measurement `{name}`; --list names them");
+        }
+    }
+    println!("{}", machine::facts());
+    let mut rows = Vec::new();
+    let mut sound = true;
+    for (name, about, measure) in MEASUREMENTS {
+        if !plan.only.is_empty() && !plan.only.iter().any(|only| only == name) {
+            continue;
+        }
+        println!("\n== {name}: {about}");
+        match measure(&plan) {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                sound = false;
+            }
+        }
+    }
+    println!("\n{}", machine::facts());
+    println!("{}", table::print(&rows));
+    // Speed never decides; a call that failed does.
+    Ok(sound && rows.iter().all(|row| row.failed == 0))
+}
