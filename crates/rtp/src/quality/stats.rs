@@ -173,7 +173,9 @@ impl StreamStats {
     /// `one_way_delay` is the network's, half of a round trip. A jitter buffer of twice the jitter is
     /// assumed on top, and the codec's own delay.
     pub fn mos(&self, codec: Codec, one_way_delay: Duration) -> Option<f32> {
-        let delay = one_way_delay + 2 * self.jitter() + codec.delay();
+        let delay = one_way_delay
+            .saturating_add(2 * self.jitter())
+            .saturating_add(codec.delay());
         (self.packets > 0).then(|| emodel::mos(codec, delay, self.loss()))
     }
 
@@ -204,7 +206,7 @@ impl StreamStats {
             1..=MAX_DROPOUT => {
                 self.highest = self.highest.wrapping_add(ahead as u32);
                 self.window = self.window.checked_shl(ahead as u32).unwrap_or(0) | 1;
-                self.received += 1;
+                self.received = self.received.saturating_add(1);
                 true
             }
             OLDEST..=0 => {
@@ -224,7 +226,7 @@ impl StreamStats {
         debug_assert!(age >= WINDOW_LEN || bit != 0);
         self.window |= bit;
         self.reordered = self.reordered.saturating_add(1);
-        self.received += 1;
+        self.received = self.received.saturating_add(1);
         self.first = self.first.min(self.highest.saturating_sub(age));
     }
 
@@ -235,7 +237,7 @@ impl StreamStats {
             self.start_run(seq);
             // The packet that announced the jump was received too.
             self.first -= 1;
-            self.received += 1;
+            self.received = self.received.saturating_add(1);
             return true;
         }
         self.expected_restart = u32::from(seq.wrapping_add(1));
@@ -251,7 +253,10 @@ impl StreamStats {
         let change = (transit.wrapping_sub(self.transit) as i32).unsigned_abs();
         (self.transit, self.timestamp) = (transit, timestamp);
         if change <= self.clock_rate {
-            self.jitter = self.jitter + change - ((self.jitter + 8) >> 4);
+            // In 64 bits: a peer may claim any clock rate.
+            let jitter = u64::from(self.jitter);
+            let next = jitter + u64::from(change) - ((jitter + 8) >> 4);
+            self.jitter = u32::try_from(next).unwrap_or(u32::MAX);
         }
     }
 
@@ -400,6 +405,16 @@ mod tests {
             172,
         );
         assert_eq!(stats.jitter(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_clock_rate_that_a_peer_made_up_overflows_nothing() {
+        let mut stats = StreamStats::default();
+        for i in 0..200u16 {
+            let now = Instant::from_nanos(u64::from(i % 2) * 499_000_000);
+            stats.on_packet(now, i, u32::from(i), u32::MAX, SSRC, 172);
+        }
+        assert!(stats.jitter() < Duration::from_secs(1));
     }
 
     #[test]

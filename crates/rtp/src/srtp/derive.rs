@@ -81,3 +81,27 @@ impl Drop for Derivation {
         zeroize::Zeroize::zeroize(&mut self.salt);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hex::bytes;
+    use super::*;
+
+    #[test]
+    fn session_keys_of_aes_cm_rfc3711_b_3() {
+        let keys = Derivation::new(
+            &bytes("e1f97a0d3e018be0d64fa32c06de4139"),
+            &bytes("0ec675ad498afeebb6960b3aabe6"),
+        )
+        .unwrap();
+        let encryption: [u8; 16] = keys.derive(Label::RtpEncryption).unwrap();
+        let salt: [u8; 14] = keys.derive(Label::RtpSalt).unwrap();
+        let authentication: [u8; 94] = keys.derive(Label::RtpAuthentication).unwrap();
+        assert_eq!(encryption[..], bytes("c61e7a93744f39ee10734afe3ff7a087"));
+        assert_eq!(salt[..], bytes("30cbbc08863d8c85d49db34a9ae1"));
+        let expected = "cebe321f6ff7716b6fd4ab49af256a156d38baa48f0a0acf3c34e2359e6cdbce\
+            e049646c43d9327ad175578ef72270986371c10c9a369ac2f94a8c5fbcdddc25\
+            6d6e919a48b610ef17c2041e474035766b68642c59bbfc2f34db60dbdfb2dc68";
+        assert_eq!(authentication[..], bytes(expected)[..94]);
+    }
+}

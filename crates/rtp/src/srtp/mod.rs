@@ -6,9 +6,13 @@
 //! within a context by `<From, To>`, the null ciphers, AES-192, F8, unencrypted SRTCP, and enforcement of
 //! a key's lifetime (2^31 packets at 50 a second are 497 days).
 
+mod aes_cm;
+mod aes_gcm;
 mod context;
 mod derive;
 mod error;
+#[cfg(test)]
+mod hex;
 mod hmac;
 mod key;
 mod suite;

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::MAX_OVERHEAD;
-use super::super::transform::{AesCm, AesGcm};
+use super::super::aes_cm::AesCm;
+use super::super::aes_gcm::AesGcm;
 use super::*;
 
 const CM: Suite = Suite::AesCm128HmacSha1_80;
