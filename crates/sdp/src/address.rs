@@ -37,6 +37,9 @@ impl Address {
 
     /// Reads `IN IP4 192.0.2.1`'s last two words. The flag says that they contradict each other.
     pub(crate) fn parse(family: &[u8], address: &[u8]) -> Option<(Address, bool)> {
+        if address.is_empty() {
+            return None;
+        }
         let v6 = match family {
             f if f.eq_ignore_ascii_case(b"IP4") => false,
             f if f.eq_ignore_ascii_case(b"IP6") => true,

@@ -170,7 +170,7 @@ impl Origin {
             }
         }
         match Address::parse(family, address) {
-            Some((parsed, mismatch)) if net.eq_ignore_ascii_case(b"IN") && !address.is_empty() => {
+            Some((parsed, mismatch)) if net.eq_ignore_ascii_case(b"IN") => {
                 origin.address = parsed;
                 if mismatch {
                     defects.insert(Defects::ADDRESS_TYPE_MISMATCH);
