@@ -172,12 +172,7 @@ impl Parser {
                 self.defects.insert(defect);
             }
         }
-        if self.seen & bit(b't') == 0 {
-            self.description.lines.push(Line {
-                letter: b't',
-                text: Text::from("0 0"),
-            });
-        }
+        self.description.ensure_time();
         self.description.defects = self.defects;
         Ok(self.description)
     }

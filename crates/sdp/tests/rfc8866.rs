@@ -406,6 +406,15 @@ fn address_types_that_contradict_the_address_are_corrected() {
 }
 
 #[test]
+fn a_multicast_count_without_a_time_to_live_does_not_become_one() {
+    check_mended(
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1/999/7\r\nt=0 0\r\n",
+        &[],
+        "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n",
+    );
+}
+
+#[test]
 fn connections_that_are_none_are_dropped() {
     for bad in [
         "",
