@@ -1,0 +1,168 @@
+//! Turns a configuration into the plan that the call path uses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ringfence_base::net::ListenerId;
+use ringfence_session::plan::{self, Plan, SiteId, TenantId};
+use ringfence_session::usage::Usage;
+
+use crate::config::{Config, Peer};
+
+/// Most addresses of one peer that are kept.
+pub const ADDRESSES_PER_PEER_MAX: usize = 16;
+
+/// A plan, and the peers whose names had no address.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The plan. Peers that were not resolved are in it, without addresses.
+    pub plan: Plan,
+    /// What was not resolved; the edge says so and tries again later.
+    pub unresolved: Vec<Unresolved>,
+}
+
+/// A peer whose name has no address that its listener can reach.
+#[derive(Debug, thiserror::Error)]
+#[error("{peer}.peer: no address for \"{host}\"")]
+pub struct Unresolved {
+    /// `trunk.carrier-a`.
+    pub peer: String,
+    /// The host name.
+    pub host: String,
+    /// What the resolver said; absent when it only gave addresses of the other family.
+    #[source]
+    pub source: Option<io::Error>,
+}
+
+/// Compiles `config`. `resolve` finds the addresses of a host name with a port, best first; it is
+/// not asked for address literals.
+///
+/// The plan's listeners, tenants, sites and peers have the indexes of the configuration's lists.
+/// Its counters are new: see `Plan::adopt_usage` for a reload.
+pub fn compile(
+    config: &Config,
+    resolve: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> Compiled {
+    let mut unresolved = Vec::new();
+    let mut peers = Vec::new();
+    for peer in &config.peers {
+        let addresses = addresses(config, peer, resolve).unwrap_or_else(|fault| {
+            unresolved.push(fault);
+            Vec::new()
+        });
+        peers.push(compile_peer(config, peer, addresses));
+    }
+    let plan = Plan {
+        edge_name: config.edge.name.clone(),
+        listeners: config.listeners.iter().map(compile_listener).collect(),
+        tenants: config.tenants.iter().map(compile_tenant).collect(),
+        sites: config
+            .sites
+            .iter()
+            .map(|site| compile_site(config, site))
+            .collect(),
+        peers,
+        limits: config.limits,
+    };
+    Compiled { plan, unresolved }
+}
+
+fn addresses(
+    config: &Config,
+    peer: &Peer,
+    resolve: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> Result<Vec<SocketAddr>, Unresolved> {
+    let port = peer.uri.port_or_default();
+    if let Some(address) = peer.uri.address() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let fault = |source| Unresolved {
+        peer: peer.key(),
+        host: peer.uri.host.clone(),
+        source,
+    };
+    let mut addresses = resolve(&peer.uri.host, port).map_err(|source| fault(Some(source)))?;
+    let ours = config
+        .listener(&peer.listen)
+        .and_then(|listen| listen.address(peer.uri.transport));
+    addresses.retain(|address| ours.is_none_or(|ours| ours.is_ipv4() == address.is_ipv4()));
+    addresses.truncate(ADDRESSES_PER_PEER_MAX);
+    if addresses.is_empty() {
+        Err(fault(None))
+    } else {
+        Ok(addresses)
+    }
+}
+
+fn compile_listener(listen: &crate::config::Listen) -> plan::Listener {
+    plan::Listener {
+        name: listen.name.clone(),
+        udp: listen.udp,
+        tcp: listen.tcp,
+        tls: listen.tls,
+        media: listen.media.map(|media| media.address),
+        strangers: listen.strangers,
+    }
+}
+
+fn compile_tenant(tenant: &crate::config::Tenant) -> plan::Tenant {
+    plan::Tenant {
+        key: tenant.name.clone(),
+        name: tenant.display_name.clone(),
+        country: tenant.country.clone(),
+    }
+}
+
+fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
+    let tenant = index(&config.tenants, |tenant| tenant.name == site.tenant);
+    plan::Site {
+        key: site.name.clone(),
+        tenant: TenantId::new(tenant as u16),
+        numbers: site.numbers.iter().map(|numbers| numbers.range()).collect(),
+        any_number: site.any_number,
+        channels: site.channels,
+        emergency: site.emergency.clone(),
+        usage: Arc::new(Usage::default()),
+    }
+}
+
+fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> plan::Peer {
+    let site = index(&config.sites, |site| site.name == peer.site);
+    let listener = index(&config.listeners, |listen| listen.name == peer.listen);
+    plan::Peer {
+        key: peer.name.clone(),
+        kind: peer.kind,
+        site: SiteId::new(site as u16),
+        listener: ListenerId::new(listener as u8),
+        transport: peer.uri.transport,
+        host: peer.uri.host.clone(),
+        port: peer.uri.port,
+        addresses,
+        accept: peer
+            .accept
+            .iter()
+            .map(|accepted| accepted.network())
+            .collect(),
+        tls_names: peer.tls.names.clone(),
+        media: peer.media,
+        suites: peer.crypto.clone(),
+        symmetric_media: peer.symmetric_media,
+        pass_headers: peer.pass_headers.clone(),
+        channels: peer.channels,
+        calls_per_second: peer.calls_per_second,
+        options_interval: peer.options_interval,
+        usage: Arc::new(Usage::default()),
+    }
+}
+
+/// Where the item stands that a validated reference names.
+#[track_caller]
+fn index<T>(items: &[T], is_it: impl FnMut(&T) -> bool) -> usize {
+    let found = items.iter().position(is_it);
+    assert!(
+        found.is_some(),
+        "a reference of a validated configuration names a table"
+    );
+    found.unwrap_or_default()
+}
