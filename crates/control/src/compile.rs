@@ -166,3 +166,81 @@ fn index<T>(items: &[T], is_it: impl FnMut(&T) -> bool) -> usize {
     );
     found.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{DOCUMENTED, read_text};
+    use ringfence_base::net::Transport;
+    use ringfence_session::plan::{MediaPolicy, PeerKind};
+
+    type Addresses = io::Result<Vec<SocketAddr>>;
+
+    fn compiled(text: &str, resolve: &dyn Fn(&str, u16) -> Addresses) -> Compiled {
+        compile(&read_text(text).0.unwrap().config, resolve)
+    }
+
+    fn no_names(host: &str, _: u16) -> Addresses {
+        panic!("asked for {host}")
+    }
+
+    #[test]
+    fn the_documented_configuration_compiles_without_a_resolver() {
+        let Compiled { plan, unresolved } = compiled(DOCUMENTED, &no_names);
+        assert!(unresolved.is_empty());
+        let (trunk, pbx) = (&plan.peers[0], &plan.peers[1]);
+        assert_eq!((trunk.kind, pbx.kind), (PeerKind::Trunk, PeerKind::Pbx));
+        assert_eq!(trunk.addresses, ["198.51.100.20:5061".parse().unwrap()]);
+        assert_eq!(
+            (trunk.transport, trunk.media),
+            (Transport::Tls, MediaPolicy::Srtp)
+        );
+        assert_eq!((trunk.channels, trunk.calls_per_second), (8, 5));
+        assert!(trunk.accept[0].contains("198.51.100.77".parse().unwrap()));
+        assert_eq!(plan.listener(pbx.listener).unwrap().name, "inside");
+        let site = plan.site(trunk.site).unwrap();
+        assert!(site.owns("+13305550149") && site.is_emergency("911"));
+        assert_eq!(plan.tenant_of(site).unwrap().name, "Summit Motors");
+        assert_eq!(
+            plan.listeners[0].media,
+            Some("203.0.113.10".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn a_name_is_resolved_to_addresses_of_the_listeners_family() {
+        let text = DOCUMENTED.replace("sip:192.0.2.10:5060", "sip:PBX.example");
+        let plan = compiled(&text, &|host, port| {
+            assert_eq!((host, port), ("pbx.example", 5060));
+            Ok(vec![
+                "[2001:db8::1]:5060".parse().unwrap(),
+                "192.0.2.10:5060".parse().unwrap(),
+            ])
+        });
+        assert!(plan.unresolved.is_empty());
+        assert_eq!(
+            plan.plan.peers[1].addresses,
+            ["192.0.2.10:5060".parse().unwrap()]
+        );
+    }
+
+    #[test]
+    fn a_name_without_address_is_told_and_does_not_stop_the_rest() {
+        let text = DOCUMENTED.replace("sip:192.0.2.10:5060", "sip:pbx.example");
+        let Compiled { plan, unresolved } =
+            compiled(&text, &|_, _| Err(io::Error::other("the resolver is down")));
+        assert_eq!(
+            unresolved[0].to_string(),
+            "pbx.main.peer: no address for \"pbx.example\""
+        );
+        assert!(unresolved[0].source.is_some());
+        assert!(plan.peers[1].addresses.is_empty());
+        let Compiled { unresolved, .. } = compiled(&text, &|_, _| {
+            Ok(vec!["[2001:db8::1]:5060".parse().unwrap()])
+        });
+        assert!(
+            unresolved[0].source.is_none(),
+            "addresses of the wrong family only"
+        );
+    }
+}

@@ -342,3 +342,145 @@ pub fn media_name(media: MediaPolicy) -> &'static str {
         MediaPolicy::Srtp => "srtp",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{DOCUMENTED, read_text};
+
+    const INSIDE_TLS: &str =
+        "tls = \"192.0.2.2:5061\"\ncertificate = \"edge.pem\"\nkey = \"edge.key\"";
+
+    /// Two configurations of one folder, so that paths are the same.
+    fn configs(from: &str, to: &str) -> (Config, Config) {
+        assert!(DOCUMENTED.contains(from));
+        let at_home = |text: &str| {
+            let (loaded, folder) = read_text(text);
+            let mut config = loaded.unwrap().config;
+            let home = |path: &mut std::path::PathBuf| {
+                *path = path.strip_prefix(&folder).unwrap_or(path).to_owned();
+            };
+            home(&mut config.file);
+            home(&mut config.edge.data);
+            home(&mut config.edge.control);
+            for listen in &mut config.listeners {
+                listen.certificate.iter_mut().for_each(home);
+                if let Some(SecretSource::File(path)) = &mut listen.key {
+                    home(path);
+                }
+            }
+            config
+        };
+        (
+            at_home(DOCUMENTED),
+            at_home(&DOCUMENTED.replacen(from, to, 1)),
+        )
+    }
+
+    #[track_caller]
+    fn check(from: &str, to: &str, expected: &[&str]) {
+        let (old, new) = configs(from, to);
+        let changes: Vec<String> = diff(&old, &new).iter().map(Change::to_string).collect();
+        assert_eq!(changes, expected);
+    }
+
+    #[test]
+    fn the_same_file_changes_nothing() {
+        check("[edge]", "[edge]", &[]);
+    }
+
+    #[test]
+    fn what_calls_use_changes_now() {
+        check(
+            "calls_per_second = 5",
+            "calls_per_second = 9",
+            &["trunk.carrier-a.calls_per_second: 5 -> 9 (now)"],
+        );
+        check(
+            "\"911\", \"933\"",
+            "\"911\"",
+            &["site.summit.emergency: 911, 933 -> 911 (now)"],
+        );
+        check(
+            "accept = [\"192.0.2.10\"]\n",
+            "",
+            &["pbx.main.accept: removed 192.0.2.10 (now)"],
+        );
+        check(
+            "[listen.inside]",
+            "strangers = \"forbid\"\n[listen.inside]",
+            &["listen.outside.strangers: silence -> forbid (now)"],
+        );
+    }
+
+    #[test]
+    fn sockets_and_threads_wait_for_a_restart() {
+        check(
+            "udp = \"203.0.113.10:5060\"",
+            "udp = \"203.0.113.10:5070\"",
+            &["listen.outside.udp: 203.0.113.10:5060 -> 203.0.113.10:5070 (after a restart)"],
+        );
+        check(
+            "[edge]",
+            "[edge]\nworkers = 3",
+            &["edge.workers: added 3 (after a restart)"],
+        );
+        check(
+            "metrics = \"127.0.0.1:9464\"\n",
+            "",
+            &["edge.metrics: removed 127.0.0.1:9464 (after a restart)"],
+        );
+    }
+
+    #[test]
+    fn a_peer_that_needs_a_new_socket_waits_with_it() {
+        let (old, mut new) = configs(
+            "udp = \"192.0.2.2:5060\"",
+            &format!("udp = \"192.0.2.2:5060\"\n{INSIDE_TLS}"),
+        );
+        let pbx = new
+            .peers
+            .iter_mut()
+            .find(|peer| peer.name == "main")
+            .unwrap();
+        pbx.uri.transport = Transport::Tls;
+        let changes = diff(&old, &new);
+        let change = changes
+            .iter()
+            .find(|change| change.key == "pbx.main.peer")
+            .unwrap();
+        assert_eq!(change.effect, Effect::Restart);
+        let running = applicable(&old, &new);
+        assert_eq!(
+            running.peer(pbx_kind(), "main"),
+            old.peer(pbx_kind(), "main")
+        );
+        assert_eq!(running.listener("inside").unwrap().tls, None);
+    }
+
+    fn pbx_kind() -> ringfence_session::plan::PeerKind {
+        ringfence_session::plan::PeerKind::Pbx
+    }
+
+    #[test]
+    fn what_can_run_keeps_sockets_and_takes_the_rest() {
+        let (old, mut new) = configs("calls_per_second = 5", "calls_per_second = 9");
+        new.listeners[0].udp = Some("203.0.113.10:5070".parse().unwrap());
+        new.listeners[0].strangers = Strangers::Forbid;
+        new.listeners.remove(1);
+        new.edge.workers = Some(3);
+        new.peers.retain(|peer| peer.name != "main");
+        let running = applicable(&old, &new);
+        assert_eq!(running.edge, old.edge);
+        assert_eq!(
+            running.listeners.len(),
+            2,
+            "a bound listener stays until the restart"
+        );
+        assert_eq!(running.listeners[0].udp, old.listeners[0].udp);
+        assert_eq!(running.listeners[0].strangers, Strangers::Forbid);
+        assert_eq!(running.peers.len(), 1);
+        assert_eq!(running.peers[0].calls_per_second, 9);
+        assert_eq!(applicable(&old, &old), old);
+    }
+}

@@ -220,3 +220,147 @@ pub fn judge(
         None => verdict(LineState::Unknown, "nothing was heard of it yet".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(30);
+    const NOW: i64 = 1_795_376_160;
+
+    fn ago(seconds: i64) -> Option<UnixTime> {
+        Some(UnixTime::from_micros((NOW - seconds) * 1_000_000))
+    }
+
+    fn quiet() -> Health {
+        Health {
+            calls: 0,
+            answered: None,
+            heard: None,
+            options_answered: None,
+            options_round_trip: None,
+            options_missed: 0,
+        }
+    }
+
+    #[track_caller]
+    fn check(health: Health, expected: LineState, why: &str) {
+        let now = UnixTime::from_micros(NOW * 1_000_000);
+        let verdict = judge(&health, now, INTERVAL, true);
+        assert_eq!((verdict.state, verdict.why.as_str()), (expected, why));
+    }
+
+    #[test]
+    fn nothing_known_is_unknown_and_not_fine() {
+        check(quiet(), LineState::Unknown, "nothing was heard of it yet");
+    }
+
+    #[test]
+    fn an_answer_to_options_is_no_proof() {
+        let health = Health {
+            heard: ago(1),
+            options_answered: ago(1),
+            ..quiet()
+        };
+        let why = "it answers OPTIONS, and no call was answered yet";
+        check(health, LineState::Unknown, why);
+        let health = Health {
+            heard: ago(1),
+            ..quiet()
+        };
+        check(
+            health,
+            LineState::Unknown,
+            "it was heard, and no call was answered yet",
+        );
+    }
+
+    #[test]
+    fn an_answered_call_is_a_proof_for_a_day() {
+        let day = PROOF_FRESH.as_secs() as i64;
+        let up = |seconds| Health {
+            answered: ago(seconds),
+            heard: ago(1),
+            ..quiet()
+        };
+        check(up(40), LineState::Up, "a call was answered 40s ago");
+        check(up(day), LineState::Up, "a call was answered 1d ago");
+        check(
+            up(day + 60),
+            LineState::Stale,
+            "the last call that was answered is 1d1m old",
+        );
+    }
+
+    #[test]
+    fn missed_options_degrade_and_then_take_a_line_down() {
+        let missed = |options_missed| Health {
+            answered: ago(3_600),
+            heard: ago(3_600),
+            options_missed,
+            ..quiet()
+        };
+        check(
+            missed(1),
+            LineState::Degraded,
+            "1 OPTIONS in a row without an answer",
+        );
+        check(
+            missed(2),
+            LineState::Degraded,
+            "2 OPTIONS in a row without an answer",
+        );
+        check(
+            missed(3),
+            LineState::Down,
+            "3 OPTIONS in a row without an answer",
+        );
+        check(
+            missed(u32::MAX),
+            LineState::Degraded,
+            &format!(
+                "{} OPTIONS in a row without an answer, though it was heard 1h ago",
+                u32::MAX
+            ),
+        );
+    }
+
+    #[test]
+    fn a_carrier_that_never_answers_options_but_sends_calls_is_not_down() {
+        let health = Health {
+            heard: ago(20),
+            answered: ago(20),
+            options_missed: 3,
+            ..quiet()
+        };
+        let why = "3 OPTIONS in a row without an answer, though it was heard 20s ago";
+        check(health, LineState::Degraded, why);
+    }
+
+    #[test]
+    fn without_options_a_missed_one_of_before_does_not_count() {
+        let health = Health {
+            answered: ago(5),
+            options_missed: 9,
+            ..quiet()
+        };
+        let now = UnixTime::from_micros(NOW * 1_000_000);
+        assert_eq!(
+            judge(&health, now, Duration::ZERO, true).state,
+            LineState::Up
+        );
+        assert_eq!(OptionsView::new(&health, now, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_down_and_the_old_proof_stays_shown() {
+        let health = Health {
+            answered: ago(5),
+            ..quiet()
+        };
+        let now = UnixTime::from_micros(NOW * 1_000_000);
+        let verdict = judge(&health, now, INTERVAL, false);
+        assert_eq!(verdict.state, LineState::Down);
+        assert_eq!(verdict.proof.map(|proof| proof.age_s), Some(5));
+    }
+}

@@ -201,7 +201,9 @@ fn check_peer(report: &mut Report<'_>, config: &Config, peer: &Peer) {
         );
         report.warning(&key("media"), message, "write ;transport=tls in peer");
     }
-    if report.has(&key("crypto")) && peer.media == MediaPolicy::Rtp {
+    let plain = peer.media == MediaPolicy::Rtp
+        && (report.good(&key("media")) || !report.has(&key("media")));
+    if report.has(&key("crypto")) && plain {
         report.warning(
             &key("crypto"),
             "has no use with plain RTP",

@@ -154,4 +154,4 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -97,6 +97,10 @@ impl<'t> Report<'t> {
     fn push(&mut self, severity: Severity, offset: usize, key: &str, message: String, fix: String) {
         if severity == Severity::Error {
             self.faulty.insert(key.to_owned());
+            // A faulty item makes the list faulty.
+            if let Some((list, _)) = key.rsplit_once('[') {
+                self.faulty.insert(list.to_owned());
+            }
         }
         let (line, column) = self.place(offset);
         let (file, key) = (self.file.to_owned(), key.to_owned());

@@ -151,6 +151,16 @@ impl<'b, 'r, 's> Section<'b, 'r, 's> {
         range: RangeInclusive<Duration>,
         zero: bool,
     ) -> Option<Duration> {
+        if let Some(DeValue::Integer(number)) = self.table.get(key).map(Spanned::get_ref) {
+            self.take(key);
+            let message = "is a number, and a duration has a unit";
+            self.report.error(
+                &self.key(key),
+                message,
+                format!("write {key} = \"{number}s\""),
+            );
+            return None;
+        }
         self.parsed(key, |text| {
             let duration = values::duration(text)?;
             if range.contains(&duration) || (zero && duration.is_zero()) {
@@ -273,6 +283,9 @@ impl<'b, 'r, 's> Section<'b, 'r, 's> {
 
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
+        if self.path.is_empty() && self.report.incomplete {
+            return; // A broken table header leaves its keys here.
+        }
         for (key, value) in in_order(self.table) {
             if self.asked.contains(key.get_ref().as_ref()) {
                 continue;
