@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 
+use ringfence_base::UnixTime;
+use ringfence_session::cdr::MediaRecord;
+use ringfence_session::view::{self, CallView, LegView};
 use serde::{Deserialize, Serialize};
 
+use super::record::two_decimals;
 use super::time::Timestamp;
 
 /// `ringfence calls`.
@@ -44,20 +48,20 @@ pub struct ActiveCall {
     pub seconds: u64,
     /// The caller's side.
     pub ingress: ActiveLeg,
-    /// The callee's side, once it was chosen.
-    pub egress: Option<ActiveLeg>,
+    /// The callee's side.
+    pub egress: ActiveLeg,
+    /// The rule that routed it.
+    pub rule: String,
 }
 
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
 pub enum CallState {
     /// Answered.
     Answered,
     /// It is being ended.
     Ending,
-    /// Answered and on hold.
-    OnHold,
     /// The callee rings, or early media flows.
     Ringing,
     /// The callee has not said anything yet.
@@ -101,4 +105,62 @@ pub struct HangUp {
     pub id: String,
     /// Whether it was in progress.
     pub found: bool,
+}
+
+impl ActiveCall {
+    /// The call as it is at `now`.
+    pub fn new(call: &CallView, now: UnixTime) -> ActiveCall {
+        let since = Timestamp(call.answered.unwrap_or(call.started));
+        ActiveCall {
+            id: call.id.to_string(),
+            tenant: call.tenant.clone(),
+            site: call.site.clone(),
+            direction: call.direction.as_str().to_owned(),
+            state: CallState::from(call.state),
+            from: call.from.clone(),
+            to: call.to.clone(),
+            emergency: call.emergency,
+            started: call.started.into(),
+            answered: call.answered.map(Timestamp::from),
+            seconds: since.age_seconds(now),
+            ingress: ActiveLeg::from(&call.ingress),
+            egress: ActiveLeg::from(&call.egress),
+            rule: call.rule.clone(),
+        }
+    }
+}
+
+impl From<view::CallState> for CallState {
+    fn from(state: view::CallState) -> CallState {
+        match state {
+            view::CallState::Trying => CallState::Trying,
+            view::CallState::Ringing => CallState::Ringing,
+            view::CallState::Up => CallState::Answered,
+            view::CallState::Ending => CallState::Ending,
+        }
+    }
+}
+
+impl From<&LegView> for ActiveLeg {
+    fn from(leg: &LegView) -> ActiveLeg {
+        ActiveLeg {
+            peer: leg.peer.clone(),
+            remote: leg.remote,
+            transport: leg.transport.uri_name().to_owned(),
+            media: leg.media.as_ref().map(ActiveMedia::from),
+        }
+    }
+}
+
+impl From<&MediaRecord> for ActiveMedia {
+    fn from(media: &MediaRecord) -> ActiveMedia {
+        ActiveMedia {
+            codec: media.codec.clone(),
+            srtp: media.srtp.clone(),
+            packets_received: media.packets_received,
+            packets_lost: media.packets_lost,
+            jitter_ms: f64::from(media.jitter_us) / 1e3,
+            mos: media.mos.map(two_decimals),
+        }
+    }
 }

@@ -166,6 +166,6 @@ impl From<&MediaRecord> for RecordMedia {
 }
 
 /// A score as people read it; also keeps binary fractions out of the JSON.
-fn two_decimals(score: f32) -> f64 {
+pub(super) fn two_decimals(score: f32) -> f64 {
     (f64::from(score) * 100.0).round() / 100.0
 }

@@ -8,6 +8,7 @@ use ringfence_base::{UnixTime, WorkerIndex};
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr;
 use ringfence_session::usage::Health;
+use ringfence_session::view;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -172,38 +173,38 @@ fn lines_are_stable() {
 
 #[test]
 fn calls_are_stable() {
-    let leg = ActiveLeg {
-        peer: "trunk.carrier-a".into(),
-        remote: "198.51.100.20:5061".parse().unwrap(),
-        transport: "tls".into(),
-        media: Some(ActiveMedia {
-            codec: "PCMU".into(),
-            srtp: None,
-            packets_received: 50,
-            packets_lost: 0,
-            jitter_ms: 1.5,
-            mos: Some(4.4),
-        }),
+    let cdr = sample_cdr();
+    let leg = |leg: &cdr::LegRecord| view::LegView {
+        peer: leg.peer.clone(),
+        remote: leg.remote,
+        transport: leg.transport,
+        call_id: leg.call_id.clone(),
+        media: leg.media.clone(),
     };
-    let call = ActiveCall {
-        id: CallId::new(at(0), WorkerIndex::new(0), 1).to_string(),
-        tenant: "summit".into(),
-        site: "summit".into(),
-        direction: "inbound".into(),
-        state: CallState::OnHold,
-        from: "+15550100".into(),
-        to: "+13305550100".into(),
-        emergency: false,
-        started: at(0).into(),
-        answered: None,
-        seconds: 5,
-        ingress: leg,
-        egress: None,
+    let mut call = view::CallView {
+        id: cdr.id,
+        tenant: cdr.tenant.clone(),
+        site: cdr.site.clone(),
+        direction: cdr.direction,
+        emergency: cdr.emergency,
+        from: cdr.from.clone(),
+        to: cdr.to.clone(),
+        state: view::CallState::Up,
+        started: cdr.started,
+        answered: cdr.answered,
+        ingress: leg(&cdr.ingress),
+        egress: leg(cdr.egress.as_ref().unwrap()),
+        rule: cdr.rule.clone(),
     };
+    let answered = ActiveCall::new(&call, at(13));
+    assert_eq!(answered.seconds, 10, "since the answer");
+    (call.state, call.answered) = (view::CallState::Ringing, None);
+    let ringing = ActiveCall::new(&call, at(2));
+    assert_eq!(ringing.seconds, 2, "since the INVITE");
     assert_snapshot!(golden(&Calls {
-        at: at(5).into(),
-        total: 1,
-        calls: vec![call]
+        at: at(13).into(),
+        total: 5,
+        calls: vec![answered, ringing]
     }));
 }
 
