@@ -86,7 +86,7 @@ impl Sipp {
             calls: None,
             rate: 10,
             hold: Duration::ZERO,
-            service: "bob".to_owned(),
+            service: "+13305550100".to_owned(),
             media_port: 26_000,
             extra: Vec::new(),
         }
