@@ -4,4 +4,3 @@
 //! where a program is missing.
 
 pub mod certificates;
-pub mod scene;

@@ -109,13 +109,13 @@ pub enum Keying {
     /// The key is as before.
     Keep,
     /// The key is new.
-    New(Box<srtp::Context>),
+    New(srtp::Context),
 }
 
 impl Keying {
     /// A new key.
-    pub fn new(context: srtp::Context) -> Keying {
-        Keying::New(Box::new(context))
+    pub const fn new(context: srtp::Context) -> Keying {
+        Keying::New(context)
     }
 }
 

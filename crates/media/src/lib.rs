@@ -62,7 +62,9 @@
 
 mod config;
 mod counters;
+mod crypto;
 mod endpoint;
+pub mod fuzz;
 mod latch;
 mod payload;
 mod plane;

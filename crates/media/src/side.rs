@@ -10,12 +10,13 @@ use std::time::Duration;
 use ringfence_base::Instant;
 use ringfence_rtp::quality::StreamStats;
 use ringfence_rtp::rtcp::{self, Compound, Packet, RoundTrip};
-use ringfence_rtp::srtp::{self, SrtpError};
+use ringfence_rtp::srtp::SrtpError;
 use ringfence_rtp::{Header, RtpView, Ssrc};
 use thiserror::Error;
 
 use crate::config::{Direction, Keying, LatchPolicy, Security, SideConfig};
 use crate::counters::{DropReason, Drops};
+use crate::crypto::Crypto;
 use crate::endpoint::{Endpoint, PackedIp};
 use crate::latch::{Claim, Evidence, Latch, Refusal, Rules};
 use crate::payload::{PayloadType, PayloadTypes};
@@ -41,8 +42,8 @@ pub(crate) struct SideState {
     latch: Latch,
     rate: Rate,
     last_heard: Instant,
-    receive: Option<Box<srtp::Context>>,
-    send: Option<Box<srtp::Context>>,
+    /// SRTP, unless the side is plain.
+    crypto: Option<Box<Crypto>>,
     rtp_socket: SocketIndex,
     rtcp_socket: SocketIndex,
     sent_packets: u32,
@@ -96,8 +97,7 @@ impl SideState {
             latch: Latch::new(),
             rate: Rate::new(RateLimit::default()),
             last_heard: Instant::ZERO,
-            receive: None,
-            send: None,
+            crypto: None,
             rtp_socket: ports.rtp,
             rtcp_socket: ports.rtcp,
             sent_packets: 0,
@@ -106,7 +106,7 @@ impl SideState {
                 heard: false,
                 rtcp_mux: false,
                 policy: LatchPolicy::Strict,
-                direction: Direction::Inactive,
+                direction: Direction::SendRecv,
                 audio: NO_AUDIO,
             },
             payload_types: PayloadTypes::default(),
@@ -138,7 +138,7 @@ impl SideState {
         {
             return Err(ConfigureError::OwnAddress);
         }
-        let was_secured = self.receive.is_some();
+        let was_secured = self.is_secured();
         self.take_keys(config.security)?;
 
         let known_host = PackedIp::new(config.signalling_host);
@@ -146,7 +146,7 @@ impl SideState {
             && self.latch.described() == remote
             && self.flags.policy == config.latch
             && self.known_host == known_host
-            && self.receive.is_some() == was_secured;
+            && self.is_secured() == was_secured;
         if !is_same_peer {
             self.latch.reset(remote);
         }
@@ -187,9 +187,12 @@ impl SideState {
             .payload_types
             .find(header.payload_type)
             .ok_or(DropReason::PayloadType)?;
-        let len = match &mut self.receive {
+        let len = match &mut self.crypto {
             None => len,
-            Some(context) => context.unprotect_rtp(buf, len).map_err(of_unprotect)?,
+            Some(crypto) => crypto
+                .receive
+                .unprotect_rtp(buf, len)
+                .map_err(of_unprotect)?,
         };
         if header.padding {
             let packet = buf.get(..len).ok_or(DropReason::Size)?;
@@ -220,9 +223,9 @@ impl SideState {
             .destination()
             .addr()
             .ok_or(DropReason::NoDestination)?;
-        let len = match &mut self.send {
+        let len = match &mut self.crypto {
             None => len,
-            Some(context) => context
+            Some(crypto) => crypto
                 .protect_rtp(buf, len)
                 .map_err(|_| DropReason::Unprotectable)?,
         };
@@ -250,9 +253,12 @@ impl SideState {
         } else {
             return Err(DropReason::ForeignSource);
         };
-        let len = match &mut self.receive {
+        let len = match &mut self.crypto {
             None => len,
-            Some(context) => context.unprotect_rtcp(buf, len).map_err(of_unprotect)?,
+            Some(crypto) => crypto
+                .receive
+                .unprotect_rtcp(buf, len)
+                .map_err(of_unprotect)?,
         };
         let packet = buf.get(..len).ok_or(DropReason::Size)?;
         let compound = Compound::parse_reduced_size(packet).map_err(|_| DropReason::Malformed)?;
@@ -263,7 +269,7 @@ impl SideState {
             None => self.rtcp_latch.commit(from),
             Some(claim) => self
                 .latch
-                .commit_rtcp(now, claim, from, self.receive.is_some())
+                .commit_rtcp(now, claim, from, self.is_secured())
                 .map_err(of_refusal)?,
         }
         self.heard(now);
@@ -294,9 +300,10 @@ impl SideState {
         if let Some(info) = buf.get(..len).and_then(sender_info) {
             self.round_trip.on_sender_info_sent(now, &info);
         }
-        let len = match &mut self.send {
+        let len = match &mut self.crypto {
             None => len,
-            Some(context) => context
+            Some(crypto) => crypto
+                .send
                 .protect_rtcp(buf, len)
                 .map_err(|_| DropReason::Unprotectable)?,
         };
@@ -356,7 +363,7 @@ impl SideState {
             mos: codec.and_then(|codec| self.stats.mos(codec, one_way_delay)),
             codec,
             ssrc_changes: self.stats.ssrc_changes(),
-            suite: self.receive.as_ref().map(|context| context.suite()),
+            suite: self.crypto.as_ref().map(|crypto| crypto.receive.suite()),
             sent_packets: u64::from(self.sent_packets),
             peer_reported: self.reported.unpack(),
             round_trip: self.round_trip(),
@@ -378,7 +385,7 @@ impl SideState {
         Rules {
             policy: self.flags.policy,
             known_host: self.known_host,
-            secured: self.receive.is_some(),
+            secured: self.is_secured(),
         }
     }
 
@@ -405,7 +412,7 @@ impl SideState {
         header: Header,
     ) -> Result<(), DropReason> {
         let evidence = Evidence {
-            authenticated: self.receive.is_some(),
+            authenticated: self.is_secured(),
             ssrc: header.ssrc.raw(),
             sequence: header.seq,
             previous: self
@@ -419,6 +426,11 @@ impl SideState {
             .map_err(of_refusal)?;
         self.rtcp_latch.forget();
         Ok(())
+    }
+
+    #[inline]
+    const fn is_secured(&self) -> bool {
+        self.crypto.is_some()
     }
 
     #[inline]
@@ -450,7 +462,7 @@ impl SideState {
     /// Whether RTCP of this sender may come from the peer: whoever speaks in the clear must know
     /// the source of the media, which a stranger has to guess.
     fn is_own_source(&self, sender: Option<Ssrc>) -> bool {
-        self.receive.is_some() || self.stats.ssrc().is_none_or(|ssrc| sender == Some(ssrc))
+        self.is_secured() || self.stats.ssrc().is_none_or(|ssrc| sender == Some(ssrc))
     }
 
     fn read_reports(&mut self, now: Instant, compound: &Compound<'_>, across: &Across) {
@@ -474,21 +486,43 @@ impl SideState {
 
     /// Checks everything before it changes anything.
     fn take_keys(&mut self, security: Security) -> Result<(), ConfigureError> {
-        match security {
-            Security::Plain => (self.receive, self.send) = (None, None),
-            Security::Srtp { receive, send } => {
-                let lacks = |keying: &Keying, context: &Option<_>| {
-                    matches!(keying, Keying::Keep) && context.is_none()
-                };
-                if lacks(&receive, &self.receive) || lacks(&send, &self.send) {
-                    return Err(ConfigureError::NoKeyToKeep);
-                }
-                for (keying, context) in [(receive, &mut self.receive), (send, &mut self.send)] {
-                    if let Keying::New(new) = keying {
-                        *context = Some(new);
-                    }
-                }
+        match (security, &mut self.crypto) {
+            (Security::Plain, crypto) => *crypto = None,
+            (
+                Security::Srtp {
+                    receive: Keying::Keep,
+                    send: Keying::Keep,
+                },
+                Some(_),
+            ) => {}
+            (
+                Security::Srtp {
+                    receive: Keying::New(receive),
+                    send: Keying::New(send),
+                },
+                crypto,
+            ) => {
+                *crypto = Some(Box::new(Crypto::new(receive, send)));
             }
+            (
+                Security::Srtp {
+                    receive: Keying::New(new),
+                    send: Keying::Keep,
+                },
+                Some(crypto),
+            ) => {
+                crypto.receive = new;
+            }
+            (
+                Security::Srtp {
+                    receive: Keying::Keep,
+                    send: Keying::New(new),
+                },
+                Some(crypto),
+            ) => {
+                crypto.send = new;
+            }
+            (Security::Srtp { .. }, None) => return Err(ConfigureError::NoKeyToKeep),
         }
         Ok(())
     }

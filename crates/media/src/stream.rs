@@ -137,3 +137,13 @@ impl Stream {
         self.generation
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_stream_takes_900_bytes() {
+        assert!(size_of::<Stream>() <= 912, "{}", size_of::<Stream>());
+    }
+}

@@ -1,0 +1,11 @@
+//! The media plane from outside: what passes, what does not, and where it goes.
+
+mod allocation;
+mod corpus;
+mod direction_and_limits;
+mod kit;
+mod latching;
+mod properties;
+mod rtcp;
+mod srtp;
+mod two_endpoints;
