@@ -402,3 +402,6 @@ const REMOTE_ADDRESS: usize = 4;
 const TARGET: usize = 5;
 const ROUTES: usize = 6;
 const FIELDS: usize = 7;
+
+#[cfg(test)]
+mod tests;

@@ -313,4 +313,8 @@ pub(crate) const MAX_EVENTS: usize = 1 << 13;
 const MAX_TIMERS_PER_CALL: usize = 1 << 12;
 
 #[cfg(test)]
+mod lossy;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;

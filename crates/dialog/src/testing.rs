@@ -106,6 +106,11 @@ impl Bench {
         self.drain();
     }
 
+    pub(crate) fn fail_transport(&mut self) {
+        self.layer.transport_failed(&self.flow);
+        self.drain();
+    }
+
     /// Sends an ACK for the 2xx with this To tag.
     pub(crate) fn ack(&mut self, id: ClientId, tag: &str) {
         let branch = self.layer.ack_branch().to_string();
