@@ -2,7 +2,7 @@
 //! §17.1).
 
 use bytes::Bytes;
-use ringfence_base::{Flow, Instant};
+use ringfence_base::{Flow, HashKey, Instant};
 use ringfence_sip::{HeaderName, Message, Method, StatusCode};
 
 use crate::cookie::Branch;
@@ -13,6 +13,7 @@ use crate::invite_client::{ClientStep, ClientTimer, InviteClient, InviteResponse
 use crate::lanes::Expired;
 use crate::layer::{Event, MAX_EVENTS, Matched, TableFull, Transactions};
 use crate::non_invite_client::NonInviteClient;
+use crate::quick;
 
 /// One client transaction.
 pub(crate) struct Client {
@@ -213,7 +214,7 @@ impl Transactions {
 
     /// Reads the transaction's name from the branch. A response has one Via: ours (§8.1.3.3).
     fn client_of(&self, message: &Message<'_>) -> Option<ClientId> {
-        let payload = self.cookies.open_branch(message.via().ok()?.branch?)?;
+        let payload = self.cookies.open_branch(quick::branch(message)?)?;
         let single = message.values(HeaderName::Via).nth(1).is_none();
         (single && payload.worker == self.cookies.worker()).then_some(ClientId {
             slot: payload.slot,
@@ -458,11 +459,6 @@ fn invite_response(status: StatusCode, to_tag: impl FnOnce() -> u64) -> InviteRe
 }
 
 /// A keyed hash of the To tag: enough to tell callees apart.
-fn tag_hash(hash: ringfence_base::HashKey, message: &Message<'_>) -> u64 {
-    let tag = message
-        .to()
-        .ok()
-        .and_then(|to| to.tag())
-        .unwrap_or_default();
-    hash.hash128(&[tag]) as u64
+fn tag_hash(hash: HashKey, message: &Message<'_>) -> u64 {
+    hash.hash128(&[quick::to_tag(message)]) as u64
 }

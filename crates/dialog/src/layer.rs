@@ -2,7 +2,7 @@
 //! messages and events wait for the caller (RFC 3261 §17).
 
 use ringfence_base::{BoundedQueue, Entropy, Flow, HashKey, Instant, KeyedMap};
-use ringfence_sip::{HeaderError, Index, Message};
+use ringfence_sip::{HeaderError, Index, Message, StartLine};
 
 use crate::client_side::Client;
 use crate::cookie::{Cookies, MAX_SLOTS};
@@ -217,9 +217,9 @@ impl Transactions {
     /// Takes a received message and says what it is. Responses must be those of this worker (see
     /// [`Cookies::worker_of_branch`]).
     pub fn handle_input(&mut self, now: Instant, flow: &Flow, message: &Message<'_>) -> Matched {
-        match message.status() {
-            Some(status) => self.handle_response(now, message, status),
-            None => self.handle_request(now, flow, message),
+        match message.start() {
+            StartLine::Request { method, .. } => self.handle_request(now, flow, message, method),
+            StartLine::Response { code, .. } => self.handle_response(now, message, code),
         }
     }
 

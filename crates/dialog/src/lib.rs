@@ -38,6 +38,7 @@ mod lanes;
 mod layer;
 mod non_invite_client;
 mod non_invite_server;
+mod quick;
 mod server_key;
 mod server_side;
 mod slots;

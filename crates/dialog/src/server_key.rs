@@ -7,35 +7,24 @@
 //! `maddr` is ignored on purpose: it would let a sender aim our responses at a third party.
 
 use ringfence_base::{Flow, HashKey, Transport};
-use ringfence_sip::{HeaderError, Host, Message, Via};
+use ringfence_sip::{HeaderError, Host, Message, Method, Via};
 use smallvec::SmallVec;
 
 /// The name of a server transaction in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ServerKey([u64; 2]);
 
-/// Which of the transactions that share a branch is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum KeyMethod<'a> {
-    /// The INVITE, also for its ACK and for the target of a CANCEL.
-    Invite,
-    /// The method itself.
-    Own(&'a [u8]),
-}
-
 impl ServerKey {
+    /// `method` is the request's own; for an ACK, and for the target of a CANCEL, INVITE.
     pub(crate) fn new(
         hash: HashKey,
         flow: &Flow,
         message: &Message<'_>,
         via: &Via<'_>,
-        method: KeyMethod<'_>,
+        method: Method<'_>,
     ) -> Result<ServerKey, HeaderError> {
         let listener = [flow.listener.raw()];
-        let method = match method {
-            KeyMethod::Invite => b"INVITE",
-            KeyMethod::Own(method) => method,
-        };
+        let method = method.as_bytes();
         let key = match via.branch {
             Some(branch) if via.has_rfc3261_branch() => {
                 let sent_by = sent_by(via);

@@ -2,8 +2,8 @@
 //! §17.2).
 
 use bytes::Bytes;
-use ringfence_base::{Flow, Instant};
-use ringfence_sip::{Message, Method, StatusCode};
+use ringfence_base::{Flow, HashKey, Instant};
+use ringfence_sip::{Message, Method, StatusCode, Via};
 
 use crate::effects::Effects;
 use crate::ids::{Owner, ServerId};
@@ -11,7 +11,7 @@ use crate::invite_server::{AckStep, InviteServer, ServerTimer};
 use crate::lanes::Expired;
 use crate::layer::{Event, Matched, Refusal, Transactions};
 use crate::non_invite_server::NonInviteServer;
-use crate::server_key::{KeyMethod, ServerKey, response_flow};
+use crate::server_key::{ServerKey, response_flow};
 
 /// One server transaction.
 pub(crate) struct Server {
@@ -23,6 +23,20 @@ pub(crate) struct Server {
 enum Machine {
     Invite(InviteServer),
     NonInvite(NonInviteServer),
+}
+
+/// A received request.
+struct Request<'a> {
+    flow: &'a Flow,
+    message: &'a Message<'a>,
+    via: &'a Via<'a>,
+}
+
+impl Request<'_> {
+    /// The name of the transaction of this method.
+    fn key(&self, hash: HashKey, method: Method<'_>) -> Result<ServerKey, Refusal> {
+        ServerKey::new(hash, self.flow, self.message, self.via, method).map_err(Refusal::Malformed)
+    }
 }
 
 impl Transactions {
@@ -112,16 +126,19 @@ impl Transactions {
         now: Instant,
         flow: &Flow,
         message: &Message<'_>,
+        method: Method<'_>,
     ) -> Matched {
-        let matched = match message.method() {
-            Some(Method::Ack) => self.handle_ack(now, flow, message),
-            Some(Method::Cancel) => self.handle_cancel(now, flow, message),
-            Some(Method::Invite) => self.handle_own_request(now, flow, message, KeyMethod::Invite),
-            Some(method) => {
-                let method = KeyMethod::Own(method.as_bytes());
-                self.handle_own_request(now, flow, message, method)
-            }
-            None => return Matched::StrayResponse,
+        let matched = match message.via() {
+            Ok(via) => self.match_request(
+                now,
+                &Request {
+                    flow,
+                    message,
+                    via: &via,
+                },
+                method,
+            ),
+            Err(error) => Err(Refusal::Malformed(error)),
         }
         .unwrap_or_else(Matched::Refused);
         match matched {
@@ -132,31 +149,31 @@ impl Transactions {
         matched
     }
 
-    fn handle_own_request(
+    fn match_request(
         &mut self,
         now: Instant,
-        flow: &Flow,
-        message: &Message<'_>,
-        method: KeyMethod<'_>,
+        request: &Request<'_>,
+        method: Method<'_>,
     ) -> Result<Matched, Refusal> {
-        let key = self.server_key(flow, message, method)?;
+        if method == Method::Ack {
+            return self.handle_ack(now, request);
+        }
+        let key = request.key(self.hash, method)?;
         if let Some(id) = self.find(key) {
             self.repeat_response(now, id);
             return Ok(Matched::Retransmission);
         }
-        let id = self.new_server(now, flow, message, key, method == KeyMethod::Invite)?;
+        if method == Method::Cancel {
+            return self.handle_cancel(now, request, key);
+        }
+        let id = self.new_server(now, request, key, method)?;
         Ok(Matched::NewRequest(id))
     }
 
     /// An ACK with the branch of its INVITE is for a failure, or of a client that does not know
     /// better; one with a branch of its own is for a 2xx (§13.2.2.4, §17.1.1.3).
-    fn handle_ack(
-        &mut self,
-        now: Instant,
-        flow: &Flow,
-        message: &Message<'_>,
-    ) -> Result<Matched, Refusal> {
-        let key = self.server_key(flow, message, KeyMethod::Invite)?;
+    fn handle_ack(&mut self, now: Instant, request: &Request<'_>) -> Result<Matched, Refusal> {
+        let key = request.key(self.hash, Method::Invite)?;
         let Some(id) = self.find(key) else {
             return Ok(Matched::Ack2xx);
         };
@@ -186,33 +203,13 @@ impl Transactions {
     fn handle_cancel(
         &mut self,
         now: Instant,
-        flow: &Flow,
-        message: &Message<'_>,
+        request: &Request<'_>,
+        key: ServerKey,
     ) -> Result<Matched, Refusal> {
-        let own = KeyMethod::Own(Method::Cancel.as_bytes());
-        let key = self.server_key(flow, message, own)?;
-        if let Some(id) = self.find(key) {
-            self.repeat_response(now, id);
-            return Ok(Matched::Retransmission);
-        }
-        let target = self.server_key(flow, message, KeyMethod::Invite)?;
-        let invite = self.find(target).and_then(|id| {
-            self.servers
-                .get(id.slot, id.generation)
-                .map(|server| (id, server.owner))
-        });
-        let cancel = self.new_server(now, flow, message, key, false)?;
+        let target = self.find(request.key(self.hash, Method::Invite)?);
+        let invite = target.and_then(|id| Some((id, self.owner_of_server(id)?)));
+        let cancel = self.new_server(now, request, key, Method::Cancel)?;
         Ok(Matched::Cancel { cancel, invite })
-    }
-
-    fn server_key(
-        &self,
-        flow: &Flow,
-        message: &Message<'_>,
-        method: KeyMethod<'_>,
-    ) -> Result<ServerKey, Refusal> {
-        let via = message.via().map_err(Refusal::Malformed)?;
-        ServerKey::new(self.hash, flow, message, &via, method).map_err(Refusal::Malformed)
     }
 
     fn find(&self, key: ServerKey) -> Option<ServerId> {
@@ -224,16 +221,14 @@ impl Transactions {
     fn new_server(
         &mut self,
         now: Instant,
-        flow: &Flow,
-        message: &Message<'_>,
+        request: &Request<'_>,
         key: ServerKey,
-        is_invite: bool,
+        method: Method<'_>,
     ) -> Result<ServerId, Refusal> {
-        let via = message.via().map_err(Refusal::Malformed)?;
-        let flow = response_flow(flow, &via);
         if !self.has_timer_room() {
             return Err(Refusal::TableFull);
         }
+        let flow = response_flow(request.flow, request.via);
         let machine = Machine::Invite(InviteServer::new(flow));
         let server = Server {
             key,
@@ -243,7 +238,9 @@ impl Transactions {
         let (slot, generation) = self.servers.insert(server).ok_or(Refusal::TableFull)?;
         self.servers_by_key.insert(key, slot);
         let id = ServerId { slot, generation };
-        if !is_invite && let Some((server, mut fx)) = self.server(now, id) {
+        if method != Method::Invite
+            && let Some((server, mut fx)) = self.server(now, id)
+        {
             server.machine = Machine::NonInvite(NonInviteServer::new(&mut fx, flow));
         }
         Ok(id)

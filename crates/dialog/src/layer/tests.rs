@@ -476,3 +476,9 @@ fn acks_have_branches_of_their_own() {
         "nobody answers an ACK"
     );
 }
+
+#[test]
+fn entries_are_small() {
+    assert!(size_of::<Client>() <= 160, "{}", size_of::<Client>());
+    assert!(size_of::<Server>() <= 128, "{}", size_of::<Server>());
+}
