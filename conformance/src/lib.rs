@@ -4,3 +4,4 @@
 //! where a program is missing.
 
 pub mod certificates;
+pub mod scene;

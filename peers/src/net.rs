@@ -4,9 +4,10 @@
 //! other run uses them, so ports can be chosen freely, and a text or a packet of one side that
 //! shows up on the other is recognised by its address.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 
 use anyhow::bail;
+use socket2::{Domain, Socket, Type};
 
 /// The host and port that mark a network as taken, held as long as the run lasts.
 const MARK: (u8, u16) = (254, 9_899);
@@ -62,19 +63,14 @@ impl Network {
         Ipv4Addr::new(127, self.second, self.third + 1, host)
     }
 
-    /// The outside network as `address/24`.
-    pub fn outside_net(&self) -> String {
-        format!("{}/24", self.outside(0))
-    }
-
-    /// The inside network as `address/24`.
-    pub fn inside_net(&self) -> String {
-        format!("{}/24", self.inside(0))
-    }
-
     /// What every inside address starts with, dot included.
     pub fn inside_prefix(&self) -> String {
         format!("127.{}.{}.", self.second, self.third + 1)
+    }
+
+    /// What every outside address starts with, dot included.
+    pub fn outside_prefix(&self) -> String {
+        format!("127.{}.{}.", self.second, self.third)
     }
 
     /// The port for SIP over UDP and TCP.
@@ -100,6 +96,17 @@ pub fn free_port(address: Ipv4Addr) -> anyhow::Result<SocketAddrV4> {
         }
     }
     bail!("no free port on {address}")
+}
+
+/// A TCP connection from `local` to `remote`.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn connect_from(local: Ipv4Addr, remote: SocketAddrV4) -> anyhow::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddrV4::new(local, 0).into())?;
+    socket.connect(&remote.into())?;
+    Ok(socket.into())
 }
 
 /// Whether some program has bound `address` (or its port on every address), read from the

@@ -86,7 +86,7 @@ impl Sipp {
             calls: None,
             rate: 10,
             hold: Duration::ZERO,
-            service: "bob".to_owned(),
+            service: "+13305550100".to_owned(),
             media_port: 26_000,
             extra: Vec::new(),
         }
@@ -118,7 +118,7 @@ impl Sipp {
             "-r",
             &self.rate.to_string(),
         ]);
-        command.args(["-d", &self.hold.as_millis().to_string(), "-l", "1000000"]);
+        command.args(["-d", &self.hold.as_millis().to_string(), "-l", "15000"]);
         command.args(["-nostdin", "-buff_size", BUFFER, "-timeout", "600s"]);
         command.args(["-trace_stat", "-stf", "stat.csv", "-fd", "1"]);
         command.args(["-trace_err", "-error_file", "errors.log"]);

@@ -1,6 +1,6 @@
 //! tshark on loopback: what went over the wire of one network while a test ran.
 
-use std::net::{SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-use crate::net::Network;
 use crate::process::Process;
 use crate::wait;
 
@@ -26,18 +25,20 @@ pub struct Captured {
     folder: TempDir,
 }
 
-/// A host of the outside network that nobody uses: packets to it mark start and end.
+/// A host of the network that nobody uses: packets to it mark start and end.
 const NOBODY: u8 = 253;
 /// Its port.
 const DISCARD: u16 = 9;
 
 impl Capture {
-    /// Starts to capture every packet to or from the outside network; `None` when this user may
-    /// not capture.
+    /// Starts to capture every packet to or from the /24 network of `host`; `None` when this user
+    /// may not capture.
     ///
     /// # Errors
     /// When tshark starts but sees nothing.
-    pub fn start(network: &Network) -> anyhow::Result<Option<Capture>> {
+    pub fn start(host: Ipv4Addr) -> anyhow::Result<Option<Capture>> {
+        let [a, b, c, _] = host.octets();
+        let nobody = Ipv4Addr::new(a, b, c, NOBODY);
         let folder = tempfile::tempdir()?;
         let mut command = Command::new("tshark");
         // `-P` and `-l`: a line for each packet at once, which shows that the capture has begun.
@@ -48,12 +49,12 @@ impl Capture {
             "-P",
             "-l",
             "-f",
-            &format!("net {}", network.outside_net()),
+            &format!("net {a}.{b}.{c}.0/24"),
         ]);
-        command.arg("-w").arg(folder.path().join("outside.pcapng"));
+        command.arg("-w").arg(folder.path().join("capture.pcapng"));
         let mut process = Process::start("tshark", &mut command)?;
-        let probe = UdpSocket::bind((network.outside(NOBODY), 0))?;
-        probe.connect(SocketAddrV4::new(network.outside(NOBODY), DISCARD))?;
+        let probe = UdpSocket::bind((nobody, 0))?;
+        probe.connect(SocketAddrV4::new(nobody, DISCARD))?;
         let begun = wait::until("tshark capturing", wait::SOON, || {
             // Nobody listens there; what comes back as an error does not matter.
             let _marked = probe.send(b"start-of-capture");
@@ -99,7 +100,7 @@ impl Capture {
 impl Captured {
     /// The file.
     pub fn file(&self) -> PathBuf {
-        self.folder.path().join("outside.pcapng")
+        self.folder.path().join("capture.pcapng")
     }
 
     /// One line for each packet that fits tshark's display `filter`.

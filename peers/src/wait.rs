@@ -50,3 +50,10 @@ pub fn measure_for(duration: Duration) {
         std::thread::park_timeout(left);
     }
 }
+
+/// How long `work` took, with what it gave.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let done = work();
+    (done, start.elapsed())
+}

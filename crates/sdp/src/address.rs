@@ -37,6 +37,9 @@ impl Address {
 
     /// Reads `IN IP4 192.0.2.1`'s last two words. The flag says that they contradict each other.
     pub(crate) fn parse(family: &[u8], address: &[u8]) -> Option<(Address, bool)> {
+        if address.is_empty() {
+            return None;
+        }
         let v6 = match family {
             f if f.eq_ignore_ascii_case(b"IP4") => false,
             f if f.eq_ignore_ascii_case(b"IP6") => true,
@@ -104,13 +107,19 @@ impl Connection {
         let first = pieces.next();
         let second = pieces.next();
         let (ttl, count) = match address {
-            Address::Ip(IpAddr::V6(_)) | Address::Name { v6: true, .. } => (None, first),
-            _ => (first, second),
+            Address::Ip(IpAddr::V6(_)) | Address::Name { v6: true, .. } => {
+                (None, first.and_then(small_number))
+            }
+            _ => match first.and_then(small_number) {
+                Some(ttl) => (Some(ttl), second.and_then(small_number)),
+                // A count without a time to live would be read as one.
+                None => (None, None),
+            },
         };
         let connection = Connection {
             address,
-            ttl: ttl.and_then(small_number),
-            count: count.and_then(small_number),
+            ttl,
+            count,
         };
         Some((connection, mismatch))
     }

@@ -31,18 +31,17 @@ pub struct SessionDescription {
 impl SessionDescription {
     /// A description without media, for a session without a time limit.
     pub fn new(origin: Origin) -> SessionDescription {
-        SessionDescription {
+        let mut description = SessionDescription {
             origin,
             session_name: Text::from("-"),
             connection: None,
             attributes: Attributes::default(),
             media: Vec::new(),
-            lines: vec![Line {
-                letter: b't',
-                text: Text::from("0 0"),
-            }],
+            lines: Vec::new(),
             defects: Defects::NONE,
-        }
+        };
+        description.ensure_time();
+        description
     }
 
     /// What the parser mended or dropped.
@@ -100,6 +99,16 @@ impl SessionDescription {
                 (rtcp.port != 0).then(|| SocketAddr::new(ip, rtcp.port))
             }
             None => Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)),
+        }
+    }
+
+    /// Adds the `t=0 0` of a session without a time limit if there is no time at all.
+    pub(crate) fn ensure_time(&mut self) {
+        if !self.lines.iter().any(|line| line.letter == b't') {
+            self.lines.push(Line {
+                letter: b't',
+                text: Text::from("0 0"),
+            });
         }
     }
 
@@ -170,7 +179,7 @@ impl Origin {
             }
         }
         match Address::parse(family, address) {
-            Some((parsed, mismatch)) if net.eq_ignore_ascii_case(b"IN") && !address.is_empty() => {
+            Some((parsed, mismatch)) if net.eq_ignore_ascii_case(b"IN") => {
                 origin.address = parsed;
                 if mismatch {
                     defects.insert(Defects::ADDRESS_TYPE_MISMATCH);

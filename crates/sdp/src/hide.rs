@@ -66,6 +66,7 @@ pub fn hide(description: &mut SessionDescription, hide: &Hide<'_>) -> Hidden {
     description.session_name = Text::from("-");
     description.connection = Some(Connection::from(hide.address));
     hide_lines(&mut description.lines, &traces);
+    description.ensure_time();
     hide_attributes(&mut description.attributes, &traces, &mut hidden);
     for media in &mut description.media {
         media.connection = None;

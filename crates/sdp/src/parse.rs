@@ -68,7 +68,12 @@ impl SessionDescription {
             }
             let (line, after) = split_line(rest, &mut parser.defects);
             rest = after;
-            parser.line(number, line)?;
+            if memchr::memchr2(b'\r', 0, line).is_some() {
+                parser.defects.insert(Defects::CONTROL_BYTES);
+                parser.line(number, Text::new(line).as_bytes())?;
+            } else {
+                parser.line(number, line)?;
+            }
         }
         parser.finish()
     }
@@ -109,10 +114,9 @@ impl Parser {
             self.defects.insert(Defects::MISORDERED);
         }
         self.rank = self.rank.max(rank);
-        match self.description.media.pop() {
-            Some(mut media) => {
-                self.line_of_media(&mut media, *letter, value);
-                self.description.media.push(media);
+        match self.description.media.last_mut() {
+            Some(media) => {
+                line_of_media(media, *letter, value, &mut self.defects);
                 Ok(())
             }
             None => self.line_of_session(*letter, value),
@@ -154,16 +158,6 @@ impl Parser {
         Ok(())
     }
 
-    fn line_of_media(&mut self, media: &mut Media, letter: u8, value: &[u8]) {
-        match letter {
-            b'c' if media.connection.is_some() => self.defects.insert(Defects::DUPLICATE_LINE),
-            b'c' => media.connection = read_connection(value, &mut self.defects),
-            b'a' => read_attribute(value, &mut media.attributes, &mut self.defects),
-            b'i' | b'b' | b'k' => read_line(letter, value, &mut media.lines, &mut self.defects),
-            _ => self.defects.insert(Defects::MISPLACED_LINE),
-        }
-    }
-
     fn finish(mut self) -> Result<SessionDescription, SdpError> {
         if self.seen == 0 {
             return Err(SdpError::NotSdp);
@@ -178,14 +172,19 @@ impl Parser {
                 self.defects.insert(defect);
             }
         }
-        if self.seen & bit(b't') == 0 {
-            self.description.lines.push(Line {
-                letter: b't',
-                text: Text::from("0 0"),
-            });
-        }
+        self.description.ensure_time();
         self.description.defects = self.defects;
         Ok(self.description)
+    }
+}
+
+fn line_of_media(media: &mut Media, letter: u8, value: &[u8], defects: &mut Defects) {
+    match letter {
+        b'c' if media.connection.is_some() => defects.insert(Defects::DUPLICATE_LINE),
+        b'c' => media.connection = read_connection(value, defects),
+        b'a' => read_attribute(value, &mut media.attributes, defects),
+        b'i' | b'b' | b'k' => read_line(letter, value, &mut media.lines, defects),
+        _ => defects.insert(Defects::MISPLACED_LINE),
     }
 }
 
@@ -202,9 +201,6 @@ fn split_line<'a>(bytes: &'a [u8], defects: &mut Defects) -> (&'a [u8], &'a [u8]
             other.unwrap_or(line)
         }
     };
-    if memchr::memchr2(b'\r', 0, line).is_some() {
-        defects.insert(Defects::CONTROL_BYTES);
-    }
     (line, rest)
 }
 

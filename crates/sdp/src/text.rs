@@ -99,10 +99,10 @@ impl fmt::Debug for Text {
 /// Fits `rtpmap:8 PCMA/8000` and most of what telephony writes without an allocation.
 const INLINE: usize = 24;
 
-/// The tokens between spaces and tabs, empty ones left out.
+/// The tokens between blanks and what [`Text::new`] makes blank, empty ones left out.
 pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes
-        .split(|b| matches!(b, b' ' | b'\t'))
+        .split(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0))
         .filter(|word| !word.is_empty())
 }
 

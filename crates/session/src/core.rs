@@ -104,6 +104,7 @@ pub struct Core {
     /// The call that is being worked on, for whoever must clean up after a panic.
     pub(crate) current: Option<CallKey>,
     pub(crate) scratch: Vec<u8>,
+    fault: Option<fn(&Message<'_>) -> bool>,
     pub(crate) hash: HashKey,
     /// Counts plans.
     pub(crate) plan_number: u32,
@@ -145,6 +146,7 @@ impl Core {
             draining: false,
             current: None,
             scratch: Vec::with_capacity(4096),
+            fault: None,
             hash,
             plan_number: 0,
             options_sent: Vec::new(),
@@ -234,6 +236,20 @@ impl Core {
     /// Whether no call is up or being ended, and no request of ours waits for its answer.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && self.transactions.clients_pending() == 0
+    }
+
+    /// Panics inside the call that a message belongs to when `when` says so: how tests prove that
+    /// a panic ends one call only.
+    pub fn danger_panic_when(&mut self, when: fn(&Message<'_>) -> bool) {
+        self.fault = Some(when);
+    }
+
+    /// A call's machine is about to work on `message`.
+    pub(crate) fn enter(&mut self, key: CallKey, message: &Message<'_>) {
+        self.current = Some(key);
+        if self.fault.is_some_and(|when| when(message)) {
+            panic!("a fault that a test asked for");
+        }
     }
 
     pub(crate) fn unix(&self, now: Instant) -> UnixTime {

@@ -144,8 +144,8 @@ impl Core {
             return self.respond(now, &reply, 481);
         };
         let reply = reply.of_leg(key, side);
-        self.current = Some(key);
         self.trace(now, key, (side, false), &flow, message.bytes());
+        self.enter(key, message);
         self.transactions.set_owner(server, key.owner(side));
         let dialog = self
             .call_mut(key)

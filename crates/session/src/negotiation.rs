@@ -335,7 +335,7 @@ impl Negotiation {
                 .iter()
                 .enumerate()
                 .map(|(place, (suite, key))| {
-                    Crypto::new(place as u32 + 1, suite.name(), &key.to_inline())
+                    Crypto::new(place as u32 + 1, suite.name(), bare(&key.to_inline()))
                 })
                 .collect();
             out.set_crypto(&lines);
@@ -417,7 +417,7 @@ impl Negotiation {
                 .map(|((_, suite, peers), ours)| (*suite, ours.clone(), peers.clone()));
             point_to_us(around, out_media, stream, from);
             if let (Some((tag, suite, _)), Some(reply)) = (&offered.chosen, &offered.reply) {
-                out_media.set_crypto(&[Crypto::new(*tag, suite.name(), &reply.to_inline())]);
+                out_media.set_crypto(&[Crypto::new(*tag, suite.name(), bare(&reply.to_inline()))]);
             }
             let line = &mut self.lines[index];
             line.codec = Some(codec_name(media));
@@ -523,6 +523,11 @@ fn rekey(
     )?;
     *current = Some(Box::new(Keys { suite, ours, peers }));
     Ok(Security::Srtp { receive, send })
+}
+
+/// The key without the method's name, which the attribute writes itself.
+fn bare(inline: &str) -> &str {
+    inline.strip_prefix("inline:").unwrap_or(inline)
 }
 
 fn same_key(one: &MasterKey, other: &MasterKey) -> bool {

@@ -35,8 +35,8 @@ impl Core {
         if self.call(key).is_none() {
             return;
         }
-        self.current = Some(key);
         self.trace(now, key, (side, false), &flow, message.bytes());
+        self.enter(key, message);
         match cseq.method {
             Method::Invite => self.on_invite_response(now, key, side, flow, message, client),
             Method::Info => self.on_info_response(now, key, message),

@@ -186,3 +186,136 @@ const MAX_BUFFERED: usize = 2 * MAX_MESSAGE;
 
 /// What an idle connection may keep allocated, in bytes.
 const IDLE_CAPACITY: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes out of `chunks`, one after the other: messages as text, pings as `ping`, errors
+    /// as `error`.
+    fn frames(chunks: &[&[u8]]) -> Vec<String> {
+        let (mut framer, mut index, mut seen) = (StreamFramer::new(), Index::default(), vec![]);
+        for chunk in chunks {
+            framer.push(chunk);
+            loop {
+                match framer.next(&mut index) {
+                    Ok(None) => break,
+                    Ok(Some(Frame::Message(message))) => {
+                        seen.push(String::from_utf8_lossy(message.bytes()).into_owned());
+                    }
+                    Ok(Some(Frame::Ping)) => seen.push("ping".to_owned()),
+                    Ok(Some(Frame::Broken(message, error))) => {
+                        assert!(message.body().is_empty());
+                        seen.push(format!("broken: {error}"));
+                    }
+                    Err(error) => {
+                        seen.push(format!("error: {error}"));
+                        break;
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    /// Checks the input at once and byte by byte.
+    #[track_caller]
+    fn check(input: &str, expected: &[&str]) {
+        assert_eq!(frames(&[input.as_bytes()]), expected, "at once");
+        let bytes: Vec<&[u8]> = input.as_bytes().chunks(1).collect();
+        let mut seen = frames(&bytes);
+        // An error is repeated for each byte that follows, a ping may be seen in pieces.
+        seen.dedup();
+        assert_eq!(seen, expected, "byte by byte");
+    }
+
+    #[test]
+    fn messages_one_after_the_other() {
+        check(
+            "A a SIP/2.0\r\nl:2\r\n\r\nhiB b SIP/2.0\r\nContent-Length : 0\r\n\r\n",
+            &[
+                "A a SIP/2.0\r\nl:2\r\n\r\nhi",
+                "B b SIP/2.0\r\nContent-Length : 0\r\n\r\n",
+            ],
+        );
+        check("A a SIP/2.0\nl:3\n\na\n\nB", &["A a SIP/2.0\nl:3\n\na\n\n"]);
+    }
+
+    #[test]
+    fn keep_alives_between_messages_rfc5626_4_4_1() {
+        check("\r\n\r\n", &["ping"]);
+        check("\r\n", &[]);
+        check(
+            "\r\nA a SIP/2.0\r\nl:0\r\n\r\n",
+            &["A a SIP/2.0\r\nl:0\r\n\r\n"],
+        );
+        check(
+            "\r\n\r\nA a SIP/2.0\r\nl:0\r\n\r\n\r\n\r\n",
+            &["ping", "A a SIP/2.0\r\nl:0\r\n\r\n", "ping"],
+        );
+    }
+
+    #[test]
+    fn a_message_whose_end_is_unknown_ends_the_stream() {
+        let ambiguous = [
+            "broken: the Content-Length is ambiguous",
+            "error: the Content-Length is ambiguous",
+        ];
+        check("A a SIP/2.0\r\nl:2\r\nl:3\r\n\r\nhi", &ambiguous);
+        check("A a SIP/2.0\r\nl:-1\r\n\r\nhi", &ambiguous);
+        check("A a SIP/2.0\r\nl:2, 2\r\n\r\nhi", &ambiguous);
+        check(
+            "A a SIP/2.0\r\n\r\nhi",
+            &[
+                "broken: a message on a stream without Content-Length",
+                "error: a message on a stream without Content-Length",
+            ],
+        );
+        check(
+            "A a SIP/2.0\r\nl:65536\r\n\r\nhi",
+            &[
+                "broken: longer than any message we accept",
+                "error: longer than any message we accept",
+            ],
+        );
+        check("GET / HTTP/1.1\r\n\r\n", &["error: not SIP"]);
+    }
+
+    #[test]
+    fn what_has_no_end_is_bounded() {
+        let mut framer = StreamFramer::new();
+        let mut index = Index::default();
+        framer.push(&[b'a'; MAX_MESSAGE]);
+        assert!(framer.next(&mut index).unwrap().is_none());
+        framer.push(b"a");
+        assert_eq!(framer.next(&mut index).unwrap_err(), FramingError::TooLarge);
+        framer.push(&[b'a'; MAX_BUFFERED]);
+        assert_eq!(framer.next(&mut index).unwrap_err(), FramingError::TooLarge);
+
+        let mut framer = StreamFramer::new();
+        framer.push(&[b'a'; MAX_BUFFERED + 1]);
+        assert_eq!(framer.next(&mut index).unwrap_err(), FramingError::TooLarge);
+    }
+
+    #[test]
+    fn says_whether_a_message_has_begun() {
+        let (mut framer, mut index) = (StreamFramer::new(), Index::default());
+        assert!(!framer.has_partial());
+        framer.push(b"A a SIP/2.0\r\nl:2\r\n\r\nh");
+        assert!(framer.next(&mut index).unwrap().is_none());
+        assert!(framer.has_partial());
+        framer.push(b"i");
+        assert!(framer.next(&mut index).unwrap().is_some());
+        assert!(framer.next(&mut index).unwrap().is_none());
+        assert!(!framer.has_partial());
+    }
+
+    #[test]
+    fn an_idle_connection_gives_its_memory_back() {
+        let (mut framer, mut index) = (StreamFramer::new(), Index::default());
+        framer.push(format!("A a SIP/2.0\r\nl:9999\r\n\r\n{:9999}", "").as_bytes());
+        assert!(framer.next(&mut index).unwrap().is_some());
+        framer.push(b"");
+        assert!(framer.buffer.capacity() <= IDLE_CAPACITY);
+    }
+}

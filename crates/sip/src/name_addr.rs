@@ -17,6 +17,8 @@ pub struct NameAddr<'a> {
     pub params: Params<'a>,
     /// The tag, never empty.
     tag: Option<&'a [u8]>,
+    /// White space stood inside the angle brackets.
+    spaced: bool,
     /// The whole value as received.
     pub raw: &'a [u8],
 }
@@ -24,6 +26,7 @@ pub struct NameAddr<'a> {
 impl<'a> NameAddr<'a> {
     /// Parses one value: `"Name" <uri>;params`, `<uri>;params` or `uri;params`. In the last form
     /// parameters are the header's, and `?` and `,` may not be in the URI (RFC 3261 §20.10).
+    /// White space around the URI inside the brackets is ignored (RFC 4475 §3.1.2.14).
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, SyntaxError> {
         let raw = trim(value);
         let (display, uri, params) = match display_length(raw)? {
@@ -49,9 +52,10 @@ impl<'a> NameAddr<'a> {
         };
         let mut name_addr = NameAddr {
             display,
-            uri: Uri::parse(uri)?,
+            uri: Uri::parse(trim(uri))?,
             params: Params::parse(params)?,
             tag: None,
+            spaced: trim(uri).len() != uri.len(),
             raw,
         };
         name_addr.read_tag()?;
@@ -66,6 +70,11 @@ impl<'a> NameAddr<'a> {
     /// The tag parameter of a From or To.
     pub const fn tag(&self) -> Option<&'a [u8]> {
         self.tag
+    }
+
+    /// Whether the grammar has this form, which wants the brackets close around the URI.
+    pub(crate) const fn is_tidy(&self) -> bool {
+        !self.spaced
     }
 
     /// The display name without its quotes and escapes, folds read as one space.
@@ -171,6 +180,13 @@ mod tests {
     }
 
     #[test]
+    fn spaces_around_the_uri_are_ignored_and_known_rfc4475_3_1_2_14() {
+        check("< sip:a@b >;x", Ok(("", "sip:a@b", ";x", "")));
+        assert!(!NameAddr::parse(b"< sip:a@b >").unwrap().is_tidy());
+        assert!(NameAddr::parse(b"<sip:a@b>").unwrap().is_tidy());
+    }
+
+    #[test]
     fn what_is_no_address() {
         check("", Err(SyntaxError::Scheme));
         check(
@@ -181,8 +197,7 @@ mod tests {
         check("\"A\"", Err(SyntaxError::Quotes));
         check("<sip:a@b", Err(SyntaxError::Brackets));
         check("Bell, A <sip:a@b>", Err(SyntaxError::Scheme));
-        check("< sip:a@b >", Err(SyntaxError::Scheme));
-        check("<sip:a@b >", Err(SyntaxError::Character));
+        check("<sip:a @b>", Err(SyntaxError::Character));
         check("sip:a@b?Route=x", Err(SyntaxError::Brackets));
         check("sip:a@b, sip:c@d", Err(SyntaxError::Parameter));
         check("<sip:a@b>;;;;", Err(SyntaxError::Parameter));

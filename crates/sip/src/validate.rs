@@ -4,7 +4,7 @@
 //! sizes (513), methods (405, 501) and hops (483) depend on who receives the message.
 
 use crate::defects::Defects;
-use crate::{Contact, HeaderName, Message, Method, Scheme, StartLine, StatusCode, Uri};
+use crate::{Contact, HeaderName, Message, Method, NameAddr, Scheme, StartLine, StatusCode, Uri};
 
 /// Why a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct Rejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
     /// What has one obvious meaning is let pass: spaces too many in the start line, LF alone as
-    /// line end, headers in a Request-URI (they are ignored), a missing Max-Forwards.
+    /// line end, headers in a Request-URI (they are to be ignored), white space between angle
+    /// brackets and their URI.
     Lenient,
     /// Only what the grammar has. RFC 2543 messages are still let pass (RFC 4475 §3.4.1).
     Strict,
@@ -86,8 +87,9 @@ impl Message<'_> {
             return Err(bad("Bad Request"));
         }
         self.via().map_err(|_| bad("Bad Via"))?;
-        self.from().map_err(|_| bad("Bad From"))?;
-        self.to().map_err(|_| bad("Bad To"))?;
+        let tidy = |address: &NameAddr<'_>| strictness == Strictness::Lenient || address.is_tidy();
+        self.from().ok().filter(tidy).ok_or(bad("Bad From"))?;
+        self.to().ok().filter(tidy).ok_or(bad("Bad To"))?;
         self.call_id().map_err(|_| bad("Bad Call-ID"))?;
         self.cseq().map_err(|_| bad("Bad CSeq"))?;
         Ok(())

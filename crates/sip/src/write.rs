@@ -288,3 +288,162 @@ fn fold_to_spaces(buffer: &mut Vec<u8>, start: usize) {
     buffer.truncate(start);
     buffer.extend_from_slice(&kept);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Index;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut buffer = Vec::new();
+        write(&mut buffer);
+        String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn a_request_in_the_order_of_the_calls() {
+        let request = written(|buffer| {
+            let mut writer = MessageWriter::request(buffer, Method::Invite, "sip:a@b");
+            writer
+                .via(Transport::Tls, "edge.example:5061", "z9hG4bK1", true)
+                .header_fmt(HeaderName::CSeq, format_args!("{} INVITE", 1))
+                .raw_header(b"X-One", b"1");
+            writer.body("application/sdp", "v=0\r\n");
+        });
+        assert_eq!(
+            request,
+            "INVITE sip:a@b SIP/2.0\r\n\
+             Via: SIP/2.0/TLS edge.example:5061;rport;branch=z9hG4bK1\r\n\
+             CSeq: 1 INVITE\r\nX-One: 1\r\nContent-Type: application/sdp\r\n\
+             Content-Length: 5\r\n\r\nv=0\r\n"
+        );
+    }
+
+    #[test]
+    fn no_value_starts_a_header() {
+        let evil = "a\r\nEvil: 1\n\0 \r\n\r\nbody";
+        let request = written(|buffer| {
+            let mut writer =
+                MessageWriter::request(buffer, Method::Other(b"X"), "sip:a\r\nE: 1 @b");
+            writer
+                .header(HeaderName::Subject, evil)
+                .header_fmt(HeaderName::Reason, format_args!("{evil}"))
+                .raw_header(b"X: 1\r\nEvil", b"2")
+                .raw_header(b"", b"3")
+                .via(Transport::Udp, evil, evil, false);
+            writer.finish();
+        });
+        assert_eq!(
+            request,
+            "X sip:aE:1@b SIP/2.0\r\nSubject: a Evil: 1 body\r\nReason: a Evil: 1 body\r\n\
+             Via: SIP/2.0/UDP a Evil: 1 body;branch=a Evil: 1 body\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        let response = written(|buffer| {
+            MessageWriter::response(buffer, StatusCode::of(200), evil).finish();
+        });
+        assert_eq!(
+            response,
+            "SIP/2.0 200 a Evil: 1 body\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    const REQUEST: &str = "INVITE sip:a@b SIP/2.0\r\n\
+        Via: VIA, SIP/2.0/TCP second;branch=2\r\nv: SIP/2.0/UDP third\r\n\
+        f: <sip:c@d>;tag=1\r\nt: <sip:a@b>\r\ni: x\r\nCSeq: 1\r\n INVITE\r\n\
+        Timestamp: 54\r\n\r\n";
+
+    /// The topmost Via of the response to a request that came from `remote`.
+    #[track_caller]
+    fn check_via(via: &str, remote: &str, expected: &str) {
+        let request = REQUEST.replace("VIA", via);
+        let mut index = Index::default();
+        let message = index.parse(request.as_bytes()).unwrap();
+        let response = written(|buffer| {
+            let code = StatusCode::of(200);
+            response_to(buffer, &message, remote.parse().unwrap(), code, "", None).finish();
+        });
+        assert_eq!(
+            response.lines().nth(1),
+            Some(format!("Via: {expected}").as_str())
+        );
+    }
+
+    #[test]
+    fn a_response_goes_back_to_where_the_request_came_from_rfc3581_4() {
+        let remote = "192.0.2.1:5070";
+        check_via(
+            "SIP/2.0/UDP 192.0.2.1;branch=1",
+            remote,
+            "SIP/2.0/UDP 192.0.2.1;branch=1",
+        );
+        check_via(
+            "SIP/2.0/UDP 192.0.2.1;rport;branch=1",
+            remote,
+            "SIP/2.0/UDP 192.0.2.1;branch=1;received=192.0.2.1;rport=5070",
+        );
+        check_via("SIP/2.0/UDP h:5060;branch=1;x", remote, {
+            "SIP/2.0/UDP h:5060;branch=1;x;received=192.0.2.1"
+        });
+        check_via("SIP / 2.0/UDP h;received=6.6.6.6;rport=9", remote, {
+            "SIP/2.0/UDP h;received=192.0.2.1;rport=5070"
+        });
+        check_via(
+            "SIP/2.0/UDP [2001:db8::1]",
+            "[2001:db8::1]:5060",
+            "SIP/2.0/UDP [2001:db8::1]",
+        );
+        check_via("SIP/2.0/UDP [2001:db8::1]", "[2001:db8::2]:5060", {
+            "SIP/2.0/UDP [2001:db8::1];received=2001:db8::2"
+        });
+        check_via(
+            "SIP/2.0/UDP 192.0.2.1",
+            "[::ffff:192.0.2.1]:5060",
+            "SIP/2.0/UDP 192.0.2.1",
+        );
+        check_via("SIP/2.0/UDP h;;", remote, "SIP/2.0/UDP h;;");
+    }
+
+    #[test]
+    fn a_response_has_what_rfc3261_8_2_6_2_wants() {
+        let request = REQUEST.replace("VIA", "SIP/2.0/UDP 192.0.2.1;branch=1");
+        let mut index = Index::default();
+        let message = index.parse(request.as_bytes()).unwrap();
+        let response = |code, tag: Option<&[u8]>| {
+            written(|buffer| {
+                let remote = "192.0.2.1:5060".parse().unwrap();
+                response_to(buffer, &message, remote, StatusCode::of(code), "", tag).finish();
+            })
+        };
+        assert_eq!(
+            response(100, None),
+            "SIP/2.0 100 Trying\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=1\r\n\
+             Via: SIP/2.0/TCP second;branch=2\r\nVia: SIP/2.0/UDP third\r\n\
+             From: <sip:c@d>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\
+             Timestamp: 54\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert!(response(486, Some(b"t\r\nEvil: 1")).contains("To: <sip:a@b>;tag=t Evil: 1\r\n"));
+        assert!(!response(486, None).contains("Timestamp"));
+    }
+
+    #[test]
+    fn a_to_tag_stays_the_one_it_is() {
+        let request = REQUEST.replace("t: <sip:a@b>", "t: <sip:a@b>;tag=old");
+        let mut index = Index::default();
+        let message = index.parse(request.as_bytes()).unwrap();
+        let response = written(|buffer| {
+            let remote = "192.0.2.1:5060".parse().unwrap();
+            response_to(
+                buffer,
+                &message,
+                remote,
+                StatusCode::of(200),
+                "Fine",
+                Some(b"new"),
+            )
+            .finish();
+        });
+        assert!(response.starts_with("SIP/2.0 200 Fine\r\n"));
+        assert!(response.contains("To: <sip:a@b>;tag=old\r\n"));
+    }
+}

@@ -7,9 +7,9 @@
 use std::net::{SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
+use crate::edge::{CARRIER, Edge, PBX};
+use crate::net::Network;
 use anyhow::{Context, bail};
-use ringfence_peers::edge::{CARRIER, Edge, PBX};
-use ringfence_peers::net::Network;
 
 use super::load::Session;
 use super::srtp::Library;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const PROTECTED: usize = 0;
 
 /// Calls that are up.
-pub(super) struct Calls {
+pub struct Calls {
     carrier: Party,
     pbx: Party,
     edge: SocketAddrV4,
@@ -45,7 +45,7 @@ struct Call {
 
 impl Calls {
     /// Sets up `count` calls.
-    pub(super) fn establish(
+    pub fn establish(
         network: &Network,
         edge: &Edge,
         count: usize,
@@ -79,12 +79,12 @@ impl Calls {
     }
 
     /// The media of the calls; once.
-    pub(super) fn sessions(&self) -> anyhow::Result<Vec<Session>> {
+    pub fn sessions(&self) -> anyhow::Result<Vec<Session>> {
         Ok(self.sessions.take())
     }
 
     /// Ends every call with BYE.
-    pub(super) fn hang_up(&self) -> anyhow::Result<()> {
+    pub fn hang_up(&self) -> anyhow::Result<()> {
         for call in &self.up {
             let bye = self.request("BYE", call.number, 2, &call.target, &call.to, "");
             let what = || format!("the end of call {}", call.number);

@@ -1,8 +1,8 @@
 //! Sessions through rtpengine: an offer and an answer each.
 
+use crate::net::Network;
+use crate::rtpengine::{Rtpengine, Value};
 use anyhow::Context;
-use ringfence_peers::net::Network;
-use ringfence_peers::rtpengine::{Rtpengine, Value};
 
 use super::load::Session;
 use super::srtp::Library;
@@ -14,7 +14,7 @@ const ENDS: [u8; 2] = [20, 21];
 const PROTECTED: usize = 1;
 
 /// Sets up `count` sessions.
-pub(super) fn establish(
+pub fn establish(
     network: &Network,
     rtpengine: &mut Rtpengine,
     count: usize,

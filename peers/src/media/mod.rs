@@ -1,23 +1,18 @@
-//! Media: RTP packets relayed by rtpengine in userland and by the edge.
+//! Media of many calls at once: sessions set up by real signalling, traffic both ways, and what
+//! came through.
 
-mod edge_calls;
-mod load;
-mod rtpengine_calls;
-mod srtp;
+pub mod edge_calls;
+pub mod load;
+pub mod rtpengine_calls;
+pub mod srtp;
 
 use std::net::{Ipv4Addr, UdpSocket};
 
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ringfence_peers::edge::{self, Edge};
-use ringfence_peers::net::Network;
-use ringfence_peers::rtpengine::Rtpengine;
 
-use crate::plan::Plan;
-use crate::sample::{self, Sample, Subject};
-use crate::table::Row;
-use load::{Session, Traffic};
+use load::Session;
 use srtp::Library;
 
 /// The only suite that every peer speaks.
@@ -25,84 +20,6 @@ const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
 /// Its master key and salt together.
 const KEY_LENGTH: usize = 30;
-
-/// Threads of rtpengine and workers of the edge.
-const THREADS: u8 = 2;
-
-/// RTP on both sides.
-pub(crate) fn plain(plan: &Plan) -> anyhow::Result<Vec<Row>> {
-    compare(plan, None)
-}
-
-/// RTP on one side, SRTP on the other.
-pub(crate) fn protected(plan: &Plan) -> anyhow::Result<Vec<Row>> {
-    compare(plan, Some(Library::load()?))
-}
-
-fn compare(plan: &Plan, library: Option<Library>) -> anyhow::Result<Vec<Row>> {
-    let network = Network::claim()?;
-    let library = library.as_ref();
-    let mut rtpengine = Rtpengine::start(
-        std::net::SocketAddrV4::new(network.outside(2), 2_223),
-        usize::from(THREADS),
-    )?;
-    let relayed = rtpengine_calls::establish(&network, &mut rtpengine, plan.sessions, library)?;
-    let setup = edge::Setup {
-        workers: Some(THREADS),
-        trunk_media: if library.is_some() { "srtp" } else { "rtp" },
-        media_pairs: u16::try_from(plan.sessions * 2 + 100)?,
-        ..edge::Setup::default()
-    };
-    let edge = Edge::start(&network, &setup)?;
-    let calls = edge_calls::Calls::establish(&network, &edge, plan.sessions, library)?;
-    let (mut first, mut second) = (Traffic::new(relayed)?, Traffic::new(calls.sessions()?)?);
-    let theirs = std::cell::RefCell::new(&mut first);
-    let measure = |pid: u32, traffic: &mut Traffic| -> anyhow::Result<Sample> {
-        let (run, used, drops) = sample::cpu_during(pid, || traffic.run(plan.length()))?;
-        println!("    {run}");
-        Ok(Sample {
-            cpu_us: sample::each(used, run.received),
-            failed: run.sent.saturating_sub(run.received) + run.wrong,
-            retransmissions: 0,
-            drops,
-        })
-    };
-    let rtpengine_pid = rtpengine.pid();
-    let peer = || measure(rtpengine_pid, &mut theirs.borrow_mut());
-    let samples = sample::in_turns(
-        plan.rounds,
-        &mut [
-            Subject {
-                name: "rtpengine",
-                measure: Box::new(peer),
-            },
-            Subject {
-                name: "edge",
-                measure: Box::new(|| measure(edge.pid(), &mut second)),
-            },
-            Subject {
-                name: "rtpengine again",
-                measure: Box::new(peer),
-            },
-        ],
-    )?;
-    calls.hang_up()?;
-    let what = if library.is_some() {
-        "RTP <-> SRTP packet"
-    } else {
-        "RTP packet"
-    };
-    let work = format!("{what}, {} sessions, {} s", plan.sessions, plan.seconds);
-    let (theirs, ours, again) = (&samples[0], &samples[1], &samples[2]);
-    Ok(vec![Row::compared(
-        work,
-        "rtpengine",
-        0.4,
-        theirs,
-        ours,
-        Some(again),
-    )])
-}
 
 /// A socket for one end of a session, with room for what comes while the receiver is busy.
 fn socket(address: Ipv4Addr) -> anyhow::Result<UdpSocket> {
@@ -205,6 +122,10 @@ fn session(
 
 #[cfg(test)]
 mod tests {
+    use crate::net::Network;
+    use crate::rtpengine::Rtpengine;
+
+    use super::load::Traffic;
     use super::*;
 
     #[test]
@@ -236,7 +157,7 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, library: Option<Library>) {
-        if !ringfence_peers::tools::need(name, &["rtpengine"]) {
+        if !crate::tools::need(name, &["rtpengine"]) {
             return;
         }
         let network = Network::claim().expect("a network");
@@ -262,7 +183,7 @@ mod tests {
         let name = "rtpengine_relays_every_protected_packet";
         match Library::load() {
             Ok(library) => check(name, Some(library)),
-            Err(error) => ringfence_peers::tools::skip(name, &error.to_string()),
+            Err(error) => crate::tools::skip(name, &error.to_string()),
         }
     }
 }

@@ -17,7 +17,7 @@ const ANY_OUTBOUND: c_int = 3;
 const WINDOW: c_ulong = 1_024;
 
 /// Bytes that protection may add to a packet.
-pub(super) const TRAILER_MAX: usize = 144;
+pub const TRAILER_MAX: usize = 144;
 
 /// `srtp_crypto_policy_t`.
 #[repr(C)]
@@ -54,7 +54,7 @@ type Transform = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_int) -> c
 type SetPolicy = unsafe extern "C" fn(*mut CryptoPolicy);
 
 /// The library, opened.
-pub(super) struct Library {
+pub struct Library {
     create: Create,
     protect: Transform,
     unprotect: Transform,
@@ -62,7 +62,7 @@ pub(super) struct Library {
 }
 
 /// One direction of one session.
-pub(super) struct Direction {
+pub struct Direction {
     context: *mut c_void,
     transform: Transform,
 }
@@ -72,7 +72,7 @@ unsafe impl Send for Direction {}
 
 impl Library {
     /// Opens the library.
-    pub(super) fn load() -> anyhow::Result<Library> {
+    pub fn load() -> anyhow::Result<Library> {
         // SAFETY: the name is a C string; the library's constructors have no conditions.
         let handle = unsafe { libc::dlopen(NAME.as_ptr(), libc::RTLD_NOW) };
         if handle.is_null() {
@@ -107,12 +107,12 @@ impl Library {
     }
 
     /// What we send, under our key.
-    pub(super) fn outbound(&self, key: &[u8]) -> anyhow::Result<Direction> {
+    pub fn outbound(&self, key: &[u8]) -> anyhow::Result<Direction> {
         self.direction(key, ANY_OUTBOUND, self.protect)
     }
 
     /// What we receive, under the other's key.
-    pub(super) fn inbound(&self, key: &[u8]) -> anyhow::Result<Direction> {
+    pub fn inbound(&self, key: &[u8]) -> anyhow::Result<Direction> {
         self.direction(key, ANY_INBOUND, self.unprotect)
     }
 
@@ -152,7 +152,7 @@ impl Library {
 impl Direction {
     /// Protects or opens the first `length` bytes of `packet` in place; the new length, or `None`
     /// when the packet is refused. Sessions live as long as the benchmark, so nothing is freed.
-    pub(super) fn apply(&mut self, packet: &mut [u8], length: usize) -> Option<usize> {
+    pub fn apply(&mut self, packet: &mut [u8], length: usize) -> Option<usize> {
         assert!(
             length + TRAILER_MAX <= packet.len(),
             "no room for the trailer"
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_is_protected_can_be_opened_and_not_by_another_key() {
         let Ok(library) = Library::load() else {
-            return ringfence_peers::tools::skip("bench::srtp", "missing libsrtp2.so.1");
+            return crate::tools::skip("bench::srtp", "missing libsrtp2.so.1");
         };
         let mut packet = vec![0u8; 512];
         (packet[0], packet[3], packet[11]) = (0x80, 1, 9);

@@ -39,7 +39,7 @@ const TAIL: Duration = Duration::from_millis(300);
 const LATENCIES_MAX: usize = 4_000_000;
 
 /// Two ends that talk to each other through the program under test.
-pub(super) struct Session {
+pub struct Session {
     ends: [End; 2],
     /// Packets sent by each end so far.
     sent: [u32; 2],
@@ -53,7 +53,7 @@ struct End {
 
 impl Session {
     /// A session between two sockets that are connected to the program under test.
-    pub(super) fn new(sockets: [UdpSocket; 2]) -> Session {
+    pub fn new(sockets: [UdpSocket; 2]) -> Session {
         let end = |socket| End {
             socket,
             outbound: None,
@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// Protects one end.
-    pub(super) fn protect(&mut self, end: usize, outbound: Direction, inbound: Direction) {
+    pub fn protect(&mut self, end: usize, outbound: Direction, inbound: Direction) {
         self.ends[end].outbound = Some(outbound);
         self.ends[end].inbound = Some(inbound);
     }
@@ -74,7 +74,7 @@ impl Session {
 
 /// What a run of the traffic saw.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Run {
+pub struct Run {
     /// Packets sent.
     pub sent: u64,
     /// Packets that came through, whatever is in them.
@@ -110,7 +110,7 @@ impl fmt::Display for Run {
 }
 
 /// Sessions with their traffic.
-pub(super) struct Traffic {
+pub struct Traffic {
     sessions: Vec<Session>,
     /// When each packet was sent, in microseconds since the start of the run.
     sent_at: Vec<AtomicU32>,
@@ -118,7 +118,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// Traffic over `sessions`.
-    pub(super) fn new(sessions: Vec<Session>) -> anyhow::Result<Traffic> {
+    pub fn new(sessions: Vec<Session>) -> anyhow::Result<Traffic> {
         ensure!(!sessions.is_empty(), "no sessions");
         for end in sessions.iter().flat_map(|session| &session.ends) {
             end.socket.set_nonblocking(true)?;
@@ -131,7 +131,7 @@ impl Traffic {
     }
 
     /// Sends for `length` and counts what arrives.
-    pub(super) fn run(&mut self, length: Duration) -> anyhow::Result<Run> {
+    pub fn run(&mut self, length: Duration) -> anyhow::Result<Run> {
         let start = Instant::now();
         let stop = AtomicBool::new(false);
         let mut inbound = Vec::new();
@@ -163,7 +163,7 @@ impl Traffic {
             let receiver = scope.spawn(|| receive(inbound, sent_at, start, &stop));
             let sent = send(&mut senders, sent_at, start, length);
             let took = start.elapsed();
-            ringfence_peers::wait::measure_for(TAIL);
+            crate::wait::measure_for(TAIL);
             stop.store(true, Ordering::Relaxed);
             let received = receiver.join().ok().context("the receiver panicked")?;
             let mut run = received?;

@@ -1,0 +1,94 @@
+//! Media: RTP packets relayed by rtpengine in userland and by the edge.
+
+use std::cell::RefCell;
+use std::net::SocketAddrV4;
+
+use ringfence_peers::edge::{self, Edge};
+use ringfence_peers::media::edge_calls::Calls;
+use ringfence_peers::media::load::Traffic;
+use ringfence_peers::media::rtpengine_calls;
+use ringfence_peers::media::srtp::Library;
+use ringfence_peers::net::Network;
+use ringfence_peers::rtpengine::Rtpengine;
+
+use crate::plan::Plan;
+use crate::sample::{self, Sample, Subject};
+use crate::table::Row;
+
+/// Threads of rtpengine and workers of the edge.
+const THREADS: u8 = 2;
+
+/// RTP on both sides.
+pub(crate) fn plain(plan: &Plan) -> anyhow::Result<Vec<Row>> {
+    compare(plan, None)
+}
+
+/// RTP on one side, SRTP on the other.
+pub(crate) fn protected(plan: &Plan) -> anyhow::Result<Vec<Row>> {
+    compare(plan, Some(Library::load()?))
+}
+
+fn compare(plan: &Plan, library: Option<Library>) -> anyhow::Result<Vec<Row>> {
+    let network = Network::claim()?;
+    let library = library.as_ref();
+    let mut rtpengine = Rtpengine::start(
+        SocketAddrV4::new(network.outside(2), 2_223),
+        usize::from(THREADS),
+    )?;
+    let relayed = rtpengine_calls::establish(&network, &mut rtpengine, plan.sessions, library)?;
+    let setup = edge::Setup {
+        workers: Some(THREADS),
+        trunk_media: if library.is_some() { "srtp" } else { "rtp" },
+        media_pairs: u16::try_from(plan.sessions * 2 + 100)?,
+        ..edge::Setup::default()
+    };
+    let edge = Edge::start(&network, &setup)?;
+    let calls = Calls::establish(&network, &edge, plan.sessions, library)?;
+    let (mut first, mut second) = (Traffic::new(relayed)?, Traffic::new(calls.sessions()?)?);
+    let theirs = RefCell::new(&mut first);
+    let measure = |pid: u32, traffic: &mut Traffic| -> anyhow::Result<Sample> {
+        let (run, used, drops) = sample::cpu_during(pid, || traffic.run(plan.length()))?;
+        println!("    {run}");
+        Ok(Sample {
+            cpu_us: sample::each(used, run.received),
+            failed: run.sent.saturating_sub(run.received) + run.wrong,
+            retransmissions: 0,
+            drops,
+        })
+    };
+    let rtpengine_pid = rtpengine.pid();
+    let peer = || measure(rtpengine_pid, &mut theirs.borrow_mut());
+    let samples = sample::in_turns(
+        plan.rounds,
+        &mut [
+            Subject {
+                name: "rtpengine",
+                measure: Box::new(peer),
+            },
+            Subject {
+                name: "edge",
+                measure: Box::new(|| measure(edge.pid(), &mut second)),
+            },
+            Subject {
+                name: "rtpengine again",
+                measure: Box::new(peer),
+            },
+        ],
+    )?;
+    calls.hang_up()?;
+    let what = if library.is_some() {
+        "RTP <-> SRTP packet"
+    } else {
+        "RTP packet"
+    };
+    let work = format!("{what}, {} sessions, {} s", plan.sessions, plan.seconds);
+    let (theirs, ours, again) = (&samples[0], &samples[1], &samples[2]);
+    Ok(vec![Row::compared(
+        work,
+        "rtpengine",
+        0.4,
+        theirs,
+        ours,
+        Some(again),
+    )])
+}

@@ -1,0 +1,56 @@
+//! The control API, version 1: what the edge serves on its control socket and the command line
+//! reads. JSON over HTTP.
+//!
+//! Names and meanings here are stable: fields may be added, none is renamed or taken away. Golden
+//! files in `snapshots` hold them to it. Texts that a peer wrote stand as received; whoever shows
+//! them escapes them.
+
+mod call;
+mod doctor;
+mod error;
+mod line;
+mod record;
+mod reload;
+mod status;
+mod time;
+mod trace;
+
+pub use call::{ActiveCall, ActiveLeg, ActiveMedia, CallState, Calls, HangUp};
+pub use doctor::{Check, CheckState, Doctor};
+pub use error::ApiError;
+pub use line::{
+    DOWN_AFTER_MISSED, Line, LineState, LineVerdict, Lines, OptionsView, PROOF_FRESH, Proof,
+    ProofKind, Seen, judge,
+};
+pub use record::{CallRecord, RecordLeg, RecordMedia, Records};
+pub use reload::{ChangeView, Reload};
+pub use status::{ConfigStatus, ListenerStatus, MemoryStatus, RecordsState, RecordsStatus, Status};
+pub use time::Timestamp;
+pub use trace::{Direction, LegName, Trace, TraceEntry};
+
+/// Paths of the API.
+pub mod paths {
+    /// `GET`: [`Status`](super::Status).
+    pub const STATUS: &str = "/v1/status";
+    /// `GET`: [`Lines`](super::Lines).
+    pub const LINES: &str = "/v1/lines";
+    /// `GET`: [`Calls`](super::Calls), those in progress.
+    pub const CALLS: &str = "/v1/calls";
+    /// `DELETE`: hangs up; [`HangUp`](super::HangUp).
+    pub const CALL: &str = "/v1/calls/{id}";
+    /// `GET`: [`Trace`](super::Trace).
+    pub const TRACE: &str = "/v1/calls/{id}/trace";
+    /// `GET`, with `?after=SEQUENCE&limit=N&tenant=KEY`: [`Records`](super::Records).
+    pub const RECORDS: &str = "/v1/records";
+    /// `GET`: [`CallRecord`](super::CallRecord).
+    pub const RECORD: &str = "/v1/records/{id}";
+    /// `GET`: [`Doctor`](super::Doctor).
+    pub const DOCTOR: &str = "/v1/doctor";
+    /// `POST`: [`Reload`](super::Reload).
+    pub const RELOAD: &str = "/v1/reload";
+    /// `POST`: starts to drain; [`Status`](super::Status).
+    pub const DRAIN: &str = "/v1/drain";
+}
+
+#[cfg(test)]
+mod tests;

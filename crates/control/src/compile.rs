@@ -1,0 +1,246 @@
+//! Turns a configuration into the plan that the call path uses.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ringfence_base::net::ListenerId;
+use ringfence_session::plan::{self, Plan, SiteId, TenantId};
+use ringfence_session::usage::Usage;
+
+use crate::config::{Config, Peer};
+
+/// Most addresses of one peer that are kept.
+pub const ADDRESSES_PER_PEER_MAX: usize = 16;
+
+/// A plan, and the peers whose names had no address.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The plan. Peers that were not resolved are in it, without addresses.
+    pub plan: Plan,
+    /// What was not resolved; the edge says so and tries again later.
+    pub unresolved: Vec<Unresolved>,
+}
+
+/// A peer whose name has no address that its listener can reach.
+#[derive(Debug, thiserror::Error)]
+#[error("{peer}.peer: no address for \"{host}\"")]
+pub struct Unresolved {
+    /// `trunk.carrier-a`.
+    pub peer: String,
+    /// The host name.
+    pub host: String,
+    /// What the resolver said; absent when it only gave addresses of the other family.
+    #[source]
+    pub source: Option<io::Error>,
+}
+
+/// Compiles `config`. `resolve` finds the addresses of a host name with a port, best first; it is
+/// not asked for address literals.
+///
+/// The plan's listeners, tenants, sites and peers have the indexes of the configuration's lists.
+/// Its counters are new: see `Plan::adopt_usage` for a reload.
+pub fn compile(
+    config: &Config,
+    resolve: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> Compiled {
+    let mut unresolved = Vec::new();
+    let mut peers = Vec::new();
+    for peer in &config.peers {
+        let addresses = addresses(config, peer, resolve).unwrap_or_else(|fault| {
+            unresolved.push(fault);
+            Vec::new()
+        });
+        peers.push(compile_peer(config, peer, addresses));
+    }
+    let plan = Plan {
+        edge_name: config.edge.name.clone(),
+        listeners: config.listeners.iter().map(compile_listener).collect(),
+        tenants: config.tenants.iter().map(compile_tenant).collect(),
+        sites: config
+            .sites
+            .iter()
+            .map(|site| compile_site(config, site))
+            .collect(),
+        peers,
+        limits: config.limits,
+    };
+    Compiled { plan, unresolved }
+}
+
+fn addresses(
+    config: &Config,
+    peer: &Peer,
+    resolve: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> Result<Vec<SocketAddr>, Unresolved> {
+    let port = peer.uri.port_or_default();
+    if let Some(address) = peer.uri.address() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let fault = |source| Unresolved {
+        peer: peer.key(),
+        host: peer.uri.host.clone(),
+        source,
+    };
+    let mut addresses = resolve(&peer.uri.host, port).map_err(|source| fault(Some(source)))?;
+    let ours = config
+        .listener(&peer.listen)
+        .and_then(|listen| listen.address(peer.uri.transport));
+    addresses.retain(|address| ours.is_none_or(|ours| ours.is_ipv4() == address.is_ipv4()));
+    addresses.truncate(ADDRESSES_PER_PEER_MAX);
+    if addresses.is_empty() {
+        Err(fault(None))
+    } else {
+        Ok(addresses)
+    }
+}
+
+fn compile_listener(listen: &crate::config::Listen) -> plan::Listener {
+    plan::Listener {
+        name: listen.name.clone(),
+        udp: listen.udp,
+        tcp: listen.tcp,
+        tls: listen.tls,
+        media: listen.media.map(|media| media.address),
+        strangers: listen.strangers,
+    }
+}
+
+fn compile_tenant(tenant: &crate::config::Tenant) -> plan::Tenant {
+    plan::Tenant {
+        key: tenant.name.clone(),
+        name: tenant.display_name.clone(),
+        country: tenant.country.clone(),
+    }
+}
+
+fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
+    let tenant = index(&config.tenants, |tenant| tenant.name == site.tenant);
+    plan::Site {
+        key: site.name.clone(),
+        tenant: TenantId::new(tenant as u16),
+        numbers: site.numbers.iter().map(|numbers| numbers.range()).collect(),
+        any_number: site.any_number,
+        channels: site.channels,
+        emergency: site.emergency.clone(),
+        usage: Arc::new(Usage::default()),
+    }
+}
+
+fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> plan::Peer {
+    let site = index(&config.sites, |site| site.name == peer.site);
+    let listener = index(&config.listeners, |listen| listen.name == peer.listen);
+    plan::Peer {
+        key: peer.name.clone(),
+        kind: peer.kind,
+        site: SiteId::new(site as u16),
+        listener: ListenerId::new(listener as u8),
+        transport: peer.uri.transport,
+        host: peer.uri.host.clone(),
+        port: peer.uri.port,
+        addresses,
+        accept: peer
+            .accept
+            .iter()
+            .map(|accepted| accepted.network())
+            .collect(),
+        tls_names: peer.tls.names.clone(),
+        media: peer.media,
+        suites: peer.crypto.clone(),
+        symmetric_media: peer.symmetric_media,
+        pass_headers: peer.pass_headers.clone(),
+        channels: peer.channels,
+        calls_per_second: peer.calls_per_second,
+        options_interval: peer.options_interval,
+        usage: Arc::new(Usage::default()),
+    }
+}
+
+/// Where the item stands that a validated reference names.
+#[track_caller]
+fn index<T>(items: &[T], is_it: impl FnMut(&T) -> bool) -> usize {
+    let found = items.iter().position(is_it);
+    assert!(
+        found.is_some(),
+        "a reference of a validated configuration names a table"
+    );
+    found.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{DOCUMENTED, read_text};
+    use ringfence_base::net::Transport;
+    use ringfence_session::plan::{MediaPolicy, PeerKind};
+
+    type Addresses = io::Result<Vec<SocketAddr>>;
+
+    fn compiled(text: &str, resolve: &dyn Fn(&str, u16) -> Addresses) -> Compiled {
+        compile(&read_text(text).0.unwrap().config, resolve)
+    }
+
+    fn no_names(host: &str, _: u16) -> Addresses {
+        panic!("asked for {host}")
+    }
+
+    #[test]
+    fn the_documented_configuration_compiles_without_a_resolver() {
+        let Compiled { plan, unresolved } = compiled(DOCUMENTED, &no_names);
+        assert!(unresolved.is_empty());
+        let (trunk, pbx) = (&plan.peers[0], &plan.peers[1]);
+        assert_eq!((trunk.kind, pbx.kind), (PeerKind::Trunk, PeerKind::Pbx));
+        assert_eq!(trunk.addresses, ["198.51.100.20:5061".parse().unwrap()]);
+        assert_eq!(
+            (trunk.transport, trunk.media),
+            (Transport::Tls, MediaPolicy::Srtp)
+        );
+        assert_eq!((trunk.channels, trunk.calls_per_second), (8, 5));
+        assert!(trunk.accept[0].contains("198.51.100.77".parse().unwrap()));
+        assert_eq!(plan.listener(pbx.listener).unwrap().name, "inside");
+        let site = plan.site(trunk.site).unwrap();
+        assert!(site.owns("+13305550149") && site.is_emergency("911"));
+        assert_eq!(plan.tenant_of(site).unwrap().name, "Summit Motors");
+        assert_eq!(
+            plan.listeners[0].media,
+            Some("203.0.113.10".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn a_name_is_resolved_to_addresses_of_the_listeners_family() {
+        let text = DOCUMENTED.replace("sip:192.0.2.10:5060", "sip:PBX.example");
+        let plan = compiled(&text, &|host, port| {
+            assert_eq!((host, port), ("pbx.example", 5060));
+            Ok(vec![
+                "[2001:db8::1]:5060".parse().unwrap(),
+                "192.0.2.10:5060".parse().unwrap(),
+            ])
+        });
+        assert!(plan.unresolved.is_empty());
+        assert_eq!(
+            plan.plan.peers[1].addresses,
+            ["192.0.2.10:5060".parse().unwrap()]
+        );
+    }
+
+    #[test]
+    fn a_name_without_address_is_told_and_does_not_stop_the_rest() {
+        let text = DOCUMENTED.replace("sip:192.0.2.10:5060", "sip:pbx.example");
+        let Compiled { plan, unresolved } =
+            compiled(&text, &|_, _| Err(io::Error::other("the resolver is down")));
+        assert_eq!(
+            unresolved[0].to_string(),
+            "pbx.main.peer: no address for \"pbx.example\""
+        );
+        assert!(unresolved[0].source.is_some());
+        assert!(plan.peers[1].addresses.is_empty());
+        let Compiled { unresolved, .. } = compiled(&text, &|_, _| {
+            Ok(vec!["[2001:db8::1]:5060".parse().unwrap()])
+        });
+        assert!(
+            unresolved[0].source.is_none(),
+            "addresses of the wrong family only"
+        );
+    }
+}

@@ -1,0 +1,454 @@
+//! The validated configuration. What is here has no invalid state: references name tables that
+//! exist, ranges hold ports, files were readable when it was loaded.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ringfence_base::Secret;
+use ringfence_base::net::Transport;
+use ringfence_rtp::srtp::Suite;
+use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKind, Strangers};
+
+/// A whole configuration file. Lists are in the file's order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// `[edge]`.
+    pub edge: Edge,
+    /// `[limits]`, with `drain_timeout` and `trace_memory` of `[edge]`.
+    pub limits: Limits,
+    /// `[listen.NAME]`.
+    pub listeners: Vec<Listen>,
+    /// `[tenant.NAME]`.
+    pub tenants: Vec<Tenant>,
+    /// `[site.NAME]`.
+    pub sites: Vec<Site>,
+    /// `[trunk.NAME]`, then `[pbx.NAME]`.
+    pub peers: Vec<Peer>,
+}
+
+impl Config {
+    /// The listener `name`.
+    pub fn listener(&self, name: &str) -> Option<&Listen> {
+        self.listeners.iter().find(|listener| listener.name == name)
+    }
+
+    /// The tenant `name`.
+    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.name == name)
+    }
+
+    /// The site `name`.
+    pub fn site(&self, name: &str) -> Option<&Site> {
+        self.sites.iter().find(|site| site.name == name)
+    }
+
+    /// The peer `name` of `kind`.
+    pub fn peer(&self, kind: PeerKind, name: &str) -> Option<&Peer> {
+        self.peers
+            .iter()
+            .find(|peer| peer.kind == kind && peer.name == name)
+    }
+}
+
+/// The process (`[edge]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Its name, in logs and on screens.
+    pub name: String,
+    /// The folder of the database and the control socket.
+    pub data: PathBuf,
+    /// Where metrics are served, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// The socket of the control API.
+    pub control: PathBuf,
+    /// Worker threads; `None` is one for each core.
+    pub workers: Option<u8>,
+    /// What is logged, as a filter: `info`, `warn,ringfence_edge=debug`.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+impl Edge {
+    /// The database of records.
+    pub fn database(&self) -> PathBuf {
+        self.data.join("records.sqlite3")
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    #[default]
+    Text,
+}
+
+impl LogFormat {
+    /// `json` or `text`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LogFormat::Json => "json",
+            LogFormat::Text => "text",
+        }
+    }
+}
+
+/// A listener (`[listen.NAME]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Its name.
+    pub name: String,
+    /// UDP address.
+    pub udp: Option<SocketAddr>,
+    /// TCP address.
+    pub tcp: Option<SocketAddr>,
+    /// TLS address.
+    pub tls: Option<SocketAddr>,
+    /// The certificate chain shown over TLS, as PEM; present when `tls` is.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, as PEM; present when `tls` is.
+    pub key: Option<SecretSource>,
+    /// The authorities that sign the clients' certificates; with it, clients must show one.
+    pub client_ca: Option<PathBuf>,
+    /// Whether TLS 1.2 is spoken too.
+    pub tls12: bool,
+    /// Address and ports for media; present when a peer uses the listener.
+    pub media: Option<MediaRange>,
+    /// What a source that is no peer gets.
+    pub strangers: Strangers,
+}
+
+impl Listen {
+    /// The address for `transport`.
+    pub fn address(&self, transport: Transport) -> Option<SocketAddr> {
+        match transport {
+            Transport::Udp => self.udp,
+            Transport::Tcp => self.tcp,
+            Transport::Tls => self.tls,
+        }
+    }
+}
+
+/// Media ports: pairs of an even port for RTP and the next one for RTCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaRange {
+    /// The address.
+    pub address: IpAddr,
+    /// The first port; even.
+    pub first: u16,
+    /// The last port; at least the first plus one.
+    pub last: u16,
+}
+
+impl MediaRange {
+    /// The RTP addresses; RTCP is one port above each.
+    pub fn pairs(self) -> impl Iterator<Item = SocketAddr> {
+        let last = self.last;
+        (self.first..last)
+            .step_by(2)
+            .map(move |port| SocketAddr::new(self.address, port))
+    }
+
+    /// Whether the range and `other` share a port of one address.
+    pub fn overlaps(self, other: MediaRange) -> bool {
+        self.address == other.address && self.first <= other.last && other.first <= self.last
+    }
+}
+
+impl fmt::Display for MediaRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}-{}",
+            SocketAddr::new(self.address, self.first),
+            self.last
+        )
+    }
+}
+
+/// A client business (`[tenant.NAME]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The key in the file.
+    pub name: String,
+    /// The name people read (`name = "…"`).
+    pub display_name: String,
+    /// ISO 3166 alpha-2 country.
+    pub country: String,
+}
+
+/// A place of a tenant (`[site.NAME]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The key in the file.
+    pub name: String,
+    /// The tenant's key.
+    pub tenant: String,
+    /// Its numbers.
+    pub numbers: Vec<Numbers>,
+    /// Pass every called number.
+    pub any_number: bool,
+    /// Most calls at once; 0 is no limit.
+    pub channels: u32,
+    /// Numbers that pass every limit, as dialled.
+    pub emergency: Vec<String>,
+}
+
+/// A number or an inclusive range of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) digits: usize,
+    range: NumberRange,
+}
+
+impl Numbers {
+    /// A range of two numbers in international form, both included.
+    pub fn new(first: &str, last: &str) -> Option<Numbers> {
+        let range = NumberRange::new(first, last)?;
+        let number = |text: &str| text.strip_prefix('+')?.parse().ok();
+        Some(Numbers {
+            first: number(first)?,
+            last: number(last)?,
+            digits: first.len().saturating_sub(1),
+            range,
+        })
+    }
+
+    /// As the call path has it.
+    pub fn range(self) -> NumberRange {
+        self.range
+    }
+
+    /// How many numbers it holds.
+    pub fn count(self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.digits;
+        write!(f, "+{:0digits$}", self.first)?;
+        if self.first != self.last {
+            write!(f, "-+{:0digits$}", self.last)?;
+        }
+        Ok(())
+    }
+}
+
+/// A trunk (`[trunk.NAME]`) or a PBX (`[pbx.NAME]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peer {
+    /// The key in the file.
+    pub name: String,
+    /// Which of the two.
+    pub kind: PeerKind,
+    /// The site's key.
+    pub site: String,
+    /// The listener's name.
+    pub listen: String,
+    /// Where it is (`peer = "…"`).
+    pub uri: PeerUri,
+    /// Further source addresses.
+    pub accept: Vec<Accepted>,
+    /// What its media must be.
+    pub media: MediaPolicy,
+    /// SRTP suites, best first; never empty.
+    pub crypto: Vec<Suite>,
+    /// Whether its media may come from another address than its SDP says.
+    pub symmetric_media: bool,
+    /// Further headers that may pass from it to the other side, in lower case.
+    pub pass_headers: Vec<String>,
+    /// Most calls at once; 0 is no limit.
+    pub channels: u32,
+    /// New calls a second; 0 is no limit.
+    pub calls_per_second: u32,
+    /// Time between OPTIONS towards it; zero is none.
+    pub options_interval: Duration,
+    /// TLS towards and from it.
+    pub tls: PeerTls,
+}
+
+impl Peer {
+    /// `trunk.carrier-a` or `pbx.main`.
+    pub fn key(&self) -> String {
+        format!("{}.{}", kind_name(self.kind), self.name)
+    }
+}
+
+/// `trunk` or `pbx`.
+pub(crate) const fn kind_name(kind: PeerKind) -> &'static str {
+    match kind {
+        PeerKind::Pbx => "pbx",
+        PeerKind::Trunk => "trunk",
+    }
+}
+
+/// What TLS demands of a peer, and shows to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerTls {
+    /// The authorities that sign its certificate; `None` is the system's.
+    pub ca: Option<PathBuf>,
+    /// The name its certificate must be for when we connect; `None` is the host of its URI.
+    pub server_name: Option<String>,
+    /// When it connects to us: the names of which its client certificate must have one.
+    pub names: Vec<String>,
+    /// Whether TLS 1.2 is spoken when we connect.
+    pub tls12: bool,
+    /// The client certificate that we show, as PEM, with its key.
+    pub certificate: Option<PathBuf>,
+    /// The client certificate's key, as PEM; present when the certificate is.
+    pub key: Option<SecretSource>,
+}
+
+/// Where a peer is: `sip:host[:port][;transport=…]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerUri {
+    /// A host name or an address; IPv6 in brackets.
+    pub host: String,
+    /// The port, if it was given.
+    pub port: Option<u16>,
+    /// The transport; UDP when not given.
+    pub transport: Transport,
+}
+
+impl PeerUri {
+    /// The host as an address, if it is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        bare.parse().ok()
+    }
+
+    /// The port, or the transport's default.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(self.transport.default_port())
+    }
+}
+
+impl fmt::Display for PeerUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sip:{}", self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        if self.transport != Transport::Udp {
+            write!(f, ";transport={}", self.transport)?;
+        }
+        Ok(())
+    }
+}
+
+/// An address block of `accept`, in the form that can be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its first address.
+    pub(super) address: IpAddr,
+    /// How many bits are fixed.
+    pub(super) prefix: u8,
+    network: Network,
+}
+
+impl Accepted {
+    /// A block; `None` if the prefix is longer than the address.
+    pub fn new(address: IpAddr, prefix: u8) -> Option<Accepted> {
+        Some(Accepted {
+            address,
+            prefix,
+            network: Network::new(address, prefix)?,
+        })
+    }
+
+    /// As the call path has it.
+    pub fn network(self) -> Network {
+        self.network
+    }
+}
+
+impl fmt::Display for Accepted {
+    /// `198.51.100.0/24`; one host without a prefix.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        let longest = if self.address.is_ipv4() { 32 } else { 128 };
+        if self.prefix < longest {
+            write!(f, "/{}", self.prefix)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Where a secret is. The secret itself is never in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable holds it.
+    Env(String),
+    /// A file holds it.
+    File(PathBuf),
+}
+
+impl SecretSource {
+    /// Reads the secret.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        match self {
+            SecretSource::Env(name) => match std::env::var_os(name) {
+                Some(value) => Ok(Secret::new(value.into_encoded_bytes())),
+                None => Err(SecretError::NotSet { name: name.clone() }),
+            },
+            SecretSource::File(path) => {
+                std::fs::read(path)
+                    .map(Secret::new)
+                    .map_err(|source| SecretError::Unreadable {
+                        path: path.clone(),
+                        source,
+                    })
+            }
+        }
+    }
+
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            SecretSource::Env(_) => None,
+            SecretSource::File(path) => Some(path),
+        }
+    }
+}
+
+impl fmt::Display for SecretSource {
+    /// Where it is, never what it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Env(name) => write!(f, "${name}"),
+            SecretSource::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A secret that could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The environment does not have the variable.
+    #[error("the environment variable {name} is not set")]
+    NotSet {
+        /// Its name.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}

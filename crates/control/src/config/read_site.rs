@@ -1,0 +1,46 @@
+//! `[tenant.NAME]` and `[site.NAME]`.
+
+use super::model::{Site, Tenant};
+use super::report::Report;
+use super::table::{Named, Section};
+use super::values;
+
+/// Most channels and most calls a second; 0 is no limit.
+pub(super) const LIMIT_MAX: u64 = 1_000_000;
+
+/// Reads a tenant.
+pub(super) fn tenant(report: &mut Report<'_>, named: &Named<'_>) -> Tenant {
+    let mut section = Section::new(report, &format!("tenant.{}", named.name), named.table);
+    let display_name = section.parsed("name", values::display_name);
+    let country = section.parsed("country", values::country);
+    section.require(
+        "country",
+        "write country = \"US\" (two letters of ISO 3166)",
+    );
+    section.finish();
+    Tenant {
+        name: named.name.to_owned(),
+        display_name: display_name.unwrap_or_else(|| named.name.to_owned()),
+        country: country.unwrap_or_default(),
+    }
+}
+
+/// Reads a site.
+pub(super) fn site(report: &mut Report<'_>, named: &Named<'_>, tenants: &[&str]) -> Site {
+    let mut section = Section::new(report, &format!("site.{}", named.name), named.table);
+    let tenant = section.reference("tenant", "tenant", tenants);
+    section.require("tenant", "write tenant = \"NAME\" of a [tenant.NAME] table");
+    let numbers = section.list("numbers", values::numbers);
+    let any_number = section.boolean("any_number");
+    let channels = section.integer("channels", 0..=LIMIT_MAX);
+    let emergency = section.list("emergency", values::dialled);
+    section.finish();
+    Site {
+        name: named.name.to_owned(),
+        tenant: tenant.unwrap_or_default(),
+        numbers: numbers.unwrap_or_default(),
+        any_number: any_number.unwrap_or_default(),
+        channels: channels.unwrap_or_default() as u32,
+        emergency: emergency.unwrap_or_default(),
+    }
+}

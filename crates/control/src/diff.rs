@@ -1,0 +1,486 @@
+//! What a changed file changes, and what of it takes effect at once.
+//!
+//! Sockets and threads are made at start: a change of a listener's addresses, of the number of
+//! workers or of the data folder waits for a restart. Everything else takes effect for the next
+//! call, and no call is dropped. [`applicable`] gives the configuration that can run now.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ringfence_base::net::Transport;
+use ringfence_session::plan::{MediaPolicy, Strangers};
+
+use crate::config::{Config, Edge, Listen, Peer, SecretSource, Site, Tenant, spoken};
+
+/// When a change takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// With the reload, for calls to come.
+    Now,
+    /// With the next start.
+    Restart,
+}
+
+/// One difference of two configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key: `trunk.carrier-a.channels`.
+    pub key: String,
+    /// The old value; `None` when the key is new.
+    pub from: Option<String>,
+    /// The new value; `None` when the key is gone.
+    pub to: Option<String>,
+    /// When it takes effect.
+    pub effect: Effect,
+}
+
+impl fmt::Display for Change {
+    /// `listen.outside.udp: 203.0.113.10:5060 -> 203.0.113.10:5070 (after a restart)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.key)?;
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => write!(f, "{from} -> {to}")?,
+            (None, Some(to)) => write!(f, "added {to}")?,
+            (Some(from), None) => write!(f, "removed {from}")?,
+            (None, None) => {}
+        }
+        match self.effect {
+            Effect::Now => f.write_str(" (now)"),
+            Effect::Restart => f.write_str(" (after a restart)"),
+        }
+    }
+}
+
+/// What differs, in order of key. No secret is in it: configurations hold none.
+pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let (mut old_values, new_values) = (flatten(old), flatten(new));
+    let mut changes = BTreeMap::new();
+    for (key, (to, effect)) in new_values {
+        let from = old_values.remove(&key);
+        let (from, before) = from.map_or((None, None), |(from, before)| (Some(from), Some(before)));
+        if from.as_ref() == Some(&to) {
+            continue;
+        }
+        let effect = if before == Some(Effect::Restart) {
+            Effect::Restart
+        } else {
+            effect
+        };
+        let change = Change {
+            key: key.clone(),
+            from,
+            to: Some(to),
+            effect,
+        };
+        changes.insert(key, change);
+    }
+    for (key, (from, effect)) in old_values {
+        changes.insert(
+            key.clone(),
+            Change {
+                key,
+                from: Some(from),
+                to: None,
+                effect,
+            },
+        );
+    }
+    let mut changes: Vec<Change> = changes.into_values().collect();
+    let waiting = waiting_peers(old, new);
+    for change in &mut changes {
+        if waiting
+            .iter()
+            .any(|peer| change.key.starts_with(&format!("{peer}.")))
+        {
+            change.effect = Effect::Restart;
+        }
+    }
+    changes
+}
+
+/// The part of `wanted` that can run on the sockets and threads of `running`.
+///
+/// Listeners stay as they were bound, with the settings that can change; `[edge]` stays. A peer
+/// that needs a listener or transport which is not bound stays as it was, or out when it is new.
+pub fn applicable(running: &Config, wanted: &Config) -> Config {
+    let listeners = running
+        .listeners
+        .iter()
+        .map(|bound| match wanted.listener(&bound.name) {
+            Some(wanted) => rebind(bound, wanted),
+            None => bound.clone(),
+        });
+    let waiting = waiting_peers(running, wanted);
+    let peers = wanted.peers.iter().filter_map(|peer| {
+        if !waiting.contains(&peer.key()) {
+            return Some(peer.clone());
+        }
+        let before = running.peer(peer.kind, &peer.name)?;
+        wanted.site(&before.site).map(|_| before.clone())
+    });
+    Config {
+        file: wanted.file.clone(),
+        edge: running.edge.clone(),
+        limits: wanted.limits,
+        listeners: listeners.collect(),
+        tenants: wanted.tenants.clone(),
+        sites: wanted.sites.clone(),
+        peers: peers.collect(),
+    }
+}
+
+/// The bound listener with those settings of the wanted one that need no new socket.
+fn rebind(bound: &Listen, wanted: &Listen) -> Listen {
+    let mut listen = Listen {
+        name: bound.name.clone(),
+        udp: bound.udp,
+        tcp: bound.tcp,
+        tls: bound.tls,
+        media: bound.media,
+        ..wanted.clone()
+    };
+    if listen.tls.is_some() && wanted.tls.is_none() {
+        // The socket stays until the restart, so what it shows stays too.
+        listen.certificate.clone_from(&bound.certificate);
+        listen.key.clone_from(&bound.key);
+        listen.client_ca.clone_from(&bound.client_ca);
+        listen.tls12 = bound.tls12;
+    }
+    listen
+}
+
+/// Peers of `wanted` that the bound listeners cannot serve.
+fn waiting_peers(running: &Config, wanted: &Config) -> Vec<String> {
+    let served = |peer: &&Peer| {
+        running.listener(&peer.listen).is_some_and(|bound| {
+            bound.address(peer.uri.transport).is_some() && bound.media.is_some()
+        })
+    };
+    wanted
+        .peers
+        .iter()
+        .filter(|peer| !served(peer))
+        .map(Peer::key)
+        .collect()
+}
+
+type Values = BTreeMap<String, (String, Effect)>;
+
+/// A configuration as keys and texts.
+fn flatten(config: &Config) -> Values {
+    let mut values = Flat::default();
+    edge(&mut values, &config.edge);
+    limits(&mut values, config);
+    config
+        .listeners
+        .iter()
+        .for_each(|listen| listener(&mut values, listen));
+    config
+        .tenants
+        .iter()
+        .for_each(|entry| tenant(&mut values, entry));
+    config
+        .sites
+        .iter()
+        .for_each(|entry| site(&mut values, entry));
+    config
+        .peers
+        .iter()
+        .for_each(|entry| peer(&mut values, entry));
+    values.values
+}
+
+#[derive(Default)]
+struct Flat {
+    values: Values,
+    table: String,
+}
+
+impl Flat {
+    fn table(&mut self, name: String) {
+        self.table = name;
+    }
+
+    fn now(&mut self, key: &str, value: impl fmt::Display) {
+        self.put(key, value.to_string(), Effect::Now);
+    }
+
+    fn restart(&mut self, key: &str, value: impl fmt::Display) {
+        self.put(key, value.to_string(), Effect::Restart);
+    }
+
+    fn maybe(&mut self, key: &str, value: Option<impl fmt::Display>, effect: Effect) {
+        if let Some(value) = value {
+            self.put(key, value.to_string(), effect);
+        }
+    }
+
+    fn list<T: fmt::Display>(&mut self, key: &str, values: &[T]) {
+        if !values.is_empty() {
+            let texts: Vec<String> = values.iter().map(T::to_string).collect();
+            self.put(key, texts.join(", "), Effect::Now);
+        }
+    }
+
+    fn put(&mut self, key: &str, value: String, effect: Effect) {
+        self.values
+            .insert(format!("{}.{key}", self.table), (value, effect));
+    }
+}
+
+fn edge(values: &mut Flat, edge: &Edge) {
+    values.table("edge".to_owned());
+    values.restart("name", &edge.name);
+    values.restart("data", edge.data.display());
+    values.restart("control", edge.control.display());
+    values.maybe("metrics", edge.metrics, Effect::Restart);
+    values.maybe("workers", edge.workers, Effect::Restart);
+    values.restart("log", &edge.log);
+    values.restart("log_format", edge.log_format.as_str());
+}
+
+fn limits(values: &mut Flat, config: &Config) {
+    let limits = &config.limits;
+    values.table("edge".to_owned());
+    values.now("drain_timeout", spoken(limits.drain_timeout));
+    values.now("trace_memory", format!("{}B", limits.trace_bytes));
+    values.table("limits".to_owned());
+    values.now("calls_max", limits.calls_max);
+    values.now("ring_timeout", spoken(limits.ring_timeout));
+    values.now("silence_timeout", spoken(limits.silence_timeout));
+    values.now("call_duration_max", spoken(limits.call_duration_max));
+}
+
+fn listener(values: &mut Flat, listen: &Listen) {
+    values.table(format!("listen.{}", listen.name));
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        values.maybe(
+            transport.uri_name(),
+            listen.address(transport),
+            Effect::Restart,
+        );
+    }
+    values.maybe("media", listen.media, Effect::Restart);
+    values.maybe(
+        "certificate",
+        listen.certificate.as_ref().map(|p| p.display()),
+        Effect::Now,
+    );
+    values.maybe(
+        "key",
+        listen.key.as_ref().map(SecretSource::to_string),
+        Effect::Now,
+    );
+    values.maybe(
+        "client_ca",
+        listen.client_ca.as_ref().map(|p| p.display()),
+        Effect::Now,
+    );
+    values.now("tls12", listen.tls12);
+    let strangers = match listen.strangers {
+        Strangers::Silence => "silence",
+        Strangers::Forbid => "forbid",
+    };
+    values.now("strangers", strangers);
+}
+
+fn tenant(values: &mut Flat, tenant: &Tenant) {
+    values.table(format!("tenant.{}", tenant.name));
+    values.now("name", &tenant.display_name);
+    values.now("country", &tenant.country);
+}
+
+fn site(values: &mut Flat, site: &Site) {
+    values.table(format!("site.{}", site.name));
+    values.now("tenant", &site.tenant);
+    values.list("numbers", &site.numbers);
+    values.now("any_number", site.any_number);
+    values.now("channels", site.channels);
+    values.list("emergency", &site.emergency);
+}
+
+fn peer(values: &mut Flat, peer: &Peer) {
+    values.table(peer.key());
+    values.now("site", &peer.site);
+    values.now("listen", &peer.listen);
+    values.now("peer", &peer.uri);
+    values.list("accept", &peer.accept);
+    values.now("media", media_name(peer.media));
+    let suites: Vec<&str> = peer.crypto.iter().map(|suite| suite.name()).collect();
+    values.list("crypto", &suites);
+    values.now("symmetric_media", peer.symmetric_media);
+    values.list("pass_headers", &peer.pass_headers);
+    values.now("channels", peer.channels);
+    values.now("calls_per_second", peer.calls_per_second);
+    values.now("options_interval", spoken(peer.options_interval));
+    let tls = &peer.tls;
+    values.maybe(
+        "ca",
+        tls.ca.as_ref().map(|path| path.display()),
+        Effect::Now,
+    );
+    values.maybe("tls_server_name", tls.server_name.as_ref(), Effect::Now);
+    values.list("tls_names", &tls.names);
+    values.now("tls12", tls.tls12);
+    values.maybe(
+        "certificate",
+        tls.certificate.as_ref().map(|p| p.display()),
+        Effect::Now,
+    );
+    values.maybe(
+        "key",
+        tls.key.as_ref().map(SecretSource::to_string),
+        Effect::Now,
+    );
+}
+
+/// `rtp`, `srtp` or `either`, as the configuration has it.
+pub fn media_name(media: MediaPolicy) -> &'static str {
+    match media {
+        MediaPolicy::Either => "either",
+        MediaPolicy::Rtp => "rtp",
+        MediaPolicy::Srtp => "srtp",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{DOCUMENTED, read_text};
+
+    const INSIDE_TLS: &str =
+        "tls = \"192.0.2.2:5061\"\ncertificate = \"edge.pem\"\nkey = \"edge.key\"";
+
+    /// Two configurations of one folder, so that paths are the same.
+    fn configs(from: &str, to: &str) -> (Config, Config) {
+        assert!(DOCUMENTED.contains(from));
+        let at_home = |text: &str| {
+            let (loaded, folder) = read_text(text);
+            let mut config = loaded.unwrap().config;
+            let home = |path: &mut std::path::PathBuf| {
+                *path = path.strip_prefix(&folder).unwrap_or(path).to_owned();
+            };
+            home(&mut config.file);
+            home(&mut config.edge.data);
+            home(&mut config.edge.control);
+            for listen in &mut config.listeners {
+                listen.certificate.iter_mut().for_each(home);
+                if let Some(SecretSource::File(path)) = &mut listen.key {
+                    home(path);
+                }
+            }
+            config
+        };
+        (
+            at_home(DOCUMENTED),
+            at_home(&DOCUMENTED.replacen(from, to, 1)),
+        )
+    }
+
+    #[track_caller]
+    fn check(from: &str, to: &str, expected: &[&str]) {
+        let (old, new) = configs(from, to);
+        let changes: Vec<String> = diff(&old, &new).iter().map(Change::to_string).collect();
+        assert_eq!(changes, expected);
+    }
+
+    #[test]
+    fn the_same_file_changes_nothing() {
+        check("[edge]", "[edge]", &[]);
+    }
+
+    #[test]
+    fn what_calls_use_changes_now() {
+        check(
+            "calls_per_second = 5",
+            "calls_per_second = 9",
+            &["trunk.carrier-a.calls_per_second: 5 -> 9 (now)"],
+        );
+        check(
+            "\"911\", \"933\"",
+            "\"911\"",
+            &["site.summit.emergency: 911, 933 -> 911 (now)"],
+        );
+        check(
+            "accept = [\"192.0.2.10\"]\n",
+            "",
+            &["pbx.main.accept: removed 192.0.2.10 (now)"],
+        );
+        check(
+            "[listen.inside]",
+            "strangers = \"forbid\"\n[listen.inside]",
+            &["listen.outside.strangers: silence -> forbid (now)"],
+        );
+    }
+
+    #[test]
+    fn sockets_and_threads_wait_for_a_restart() {
+        check(
+            "udp = \"203.0.113.10:5060\"",
+            "udp = \"203.0.113.10:5070\"",
+            &["listen.outside.udp: 203.0.113.10:5060 -> 203.0.113.10:5070 (after a restart)"],
+        );
+        check(
+            "[edge]",
+            "[edge]\nworkers = 3",
+            &["edge.workers: added 3 (after a restart)"],
+        );
+        check(
+            "metrics = \"127.0.0.1:9464\"\n",
+            "",
+            &["edge.metrics: removed 127.0.0.1:9464 (after a restart)"],
+        );
+    }
+
+    #[test]
+    fn a_peer_that_needs_a_new_socket_waits_with_it() {
+        let (old, mut new) = configs(
+            "udp = \"192.0.2.2:5060\"",
+            &format!("udp = \"192.0.2.2:5060\"\n{INSIDE_TLS}"),
+        );
+        let pbx = new
+            .peers
+            .iter_mut()
+            .find(|peer| peer.name == "main")
+            .unwrap();
+        pbx.uri.transport = Transport::Tls;
+        let changes = diff(&old, &new);
+        let change = changes
+            .iter()
+            .find(|change| change.key == "pbx.main.peer")
+            .unwrap();
+        assert_eq!(change.effect, Effect::Restart);
+        let running = applicable(&old, &new);
+        assert_eq!(
+            running.peer(pbx_kind(), "main"),
+            old.peer(pbx_kind(), "main")
+        );
+        assert_eq!(running.listener("inside").unwrap().tls, None);
+    }
+
+    fn pbx_kind() -> ringfence_session::plan::PeerKind {
+        ringfence_session::plan::PeerKind::Pbx
+    }
+
+    #[test]
+    fn what_can_run_keeps_sockets_and_takes_the_rest() {
+        let (old, mut new) = configs("calls_per_second = 5", "calls_per_second = 9");
+        new.listeners[0].udp = Some("203.0.113.10:5070".parse().unwrap());
+        new.listeners[0].strangers = Strangers::Forbid;
+        new.listeners.remove(1);
+        new.edge.workers = Some(3);
+        new.peers.retain(|peer| peer.name != "main");
+        let running = applicable(&old, &new);
+        assert_eq!(running.edge, old.edge);
+        assert_eq!(
+            running.listeners.len(),
+            2,
+            "a bound listener stays until the restart"
+        );
+        assert_eq!(running.listeners[0].udp, old.listeners[0].udp);
+        assert_eq!(running.listeners[0].strangers, Strangers::Forbid);
+        assert_eq!(running.peers.len(), 1);
+        assert_eq!(running.peers[0].calls_per_second, 9);
+        assert_eq!(applicable(&old, &old), old);
+    }
+}

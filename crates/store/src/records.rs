@@ -1,0 +1,66 @@
+//! The trait: what the edge needs of a database.
+
+use std::future::Future;
+
+use ringfence_base::UnixTime;
+use ringfence_control::api::CallRecord;
+use ringfence_session::call_id::CallId;
+
+use crate::entry::Entry;
+use crate::error::{QueryError, WriteError};
+use crate::scope::Scope;
+
+/// Most records of one answer.
+pub const PAGE_MAX: u32 = 1_000;
+
+/// A record with its place in the order of writing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// Grows with every record, with gaps; ask for what comes after it.
+    pub sequence: i64,
+    /// The record.
+    pub record: CallRecord,
+}
+
+/// A database of call records.
+pub trait Records: Send + Sync {
+    /// Writes all of `entries` or none. When it returns `Ok` they are on the disk.
+    ///
+    /// To write a batch again after an error is safe: a record that is there already stays once.
+    fn write(&self, entries: &[Entry]) -> impl Future<Output = Result<(), WriteError>> + Send;
+
+    /// Closes calls that an earlier process left open, as `interrupted`; says how many. To be
+    /// called once at start, before the first write.
+    ///
+    /// Such a record ends when the earlier process was last known to run: at its last write.
+    fn close_interrupted(&self) -> impl Future<Output = Result<u64, WriteError>> + Send;
+
+    /// Forgets records of calls that ended before `before`, at most [`PAGE_MAX`] of them, so that
+    /// writing never waits long; says how many.
+    fn prune(&self, before: UnixTime) -> impl Future<Output = Result<u64, WriteError>> + Send;
+
+    /// The newest records, newest first; at most [`PAGE_MAX`].
+    fn recent(
+        &self,
+        scope: Scope<'_>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Stored>, QueryError>> + Send;
+
+    /// Records written after `sequence`, oldest first; at most [`PAGE_MAX`]. From 0: all.
+    fn after(
+        &self,
+        scope: Scope<'_>,
+        sequence: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Stored>, QueryError>> + Send;
+
+    /// The record of a call.
+    fn by_id(
+        &self,
+        scope: Scope<'_>,
+        id: CallId,
+    ) -> impl Future<Output = Result<Option<Stored>, QueryError>> + Send;
+
+    /// How many records there are.
+    fn count(&self, scope: Scope<'_>) -> impl Future<Output = Result<u64, QueryError>> + Send;
+}

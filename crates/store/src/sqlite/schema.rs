@@ -1,0 +1,132 @@
+//! The tables, and the steps from each version to the next.
+//!
+//! The version is SQLite's own `user_version`. A step that was released never changes; a change of
+//! the tables is a new step. Times are microseconds since 1970 in UTC.
+
+use sqlx::{Connection, SqliteConnection};
+
+use crate::error::OpenError;
+
+/// Step n brings a database of version n to version n + 1.
+const STEPS: [&str; 1] = [FIRST];
+
+const FIRST: &str = "
+CREATE TABLE calls (
+    sequence   INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         INTEGER NOT NULL,
+    tenant     TEXT    NOT NULL,
+    site       TEXT    NOT NULL,
+    direction  TEXT    NOT NULL,
+    caller     TEXT    NOT NULL,
+    callee     TEXT    NOT NULL,
+    emergency  INTEGER NOT NULL,
+    started    INTEGER NOT NULL,
+    ringing    INTEGER,
+    answered   INTEGER,
+    ended      INTEGER NOT NULL,
+    outcome    TEXT    NOT NULL,
+    status     INTEGER NOT NULL,
+    q850       INTEGER NOT NULL,
+    ended_by   TEXT    NOT NULL,
+    rule       TEXT    NOT NULL,
+    UNIQUE (id, started)
+) STRICT;
+CREATE INDEX calls_of_tenant ON calls (tenant, sequence);
+CREATE INDEX calls_by_end ON calls (ended);
+
+CREATE TABLE legs (
+    call             INTEGER NOT NULL REFERENCES calls (sequence) ON DELETE CASCADE,
+    side             TEXT    NOT NULL CHECK (side IN ('ingress', 'egress')),
+    peer             TEXT    NOT NULL,
+    call_id          TEXT    NOT NULL,
+    local_tag        TEXT    NOT NULL,
+    remote_tag       TEXT    NOT NULL,
+    remote           TEXT    NOT NULL,
+    transport        TEXT    NOT NULL,
+    status           INTEGER,
+    codec            TEXT,
+    srtp             TEXT,
+    packets_received INTEGER,
+    packets_sent     INTEGER,
+    packets_lost     INTEGER,
+    packets_refused  INTEGER,
+    jitter_us        INTEGER,
+    mos              REAL,
+    PRIMARY KEY (call, side)
+) STRICT, WITHOUT ROWID;
+
+-- Calls in progress. What is left of them after a crash becomes a record of its own.
+CREATE TABLE open_calls (
+    id                INTEGER NOT NULL,
+    tenant            TEXT    NOT NULL,
+    site              TEXT    NOT NULL,
+    direction         TEXT    NOT NULL,
+    caller            TEXT    NOT NULL,
+    callee            TEXT    NOT NULL,
+    emergency         INTEGER NOT NULL,
+    started           INTEGER NOT NULL,
+    answered          INTEGER,
+    rule              TEXT    NOT NULL,
+    ingress_peer      TEXT    NOT NULL,
+    ingress_call_id   TEXT    NOT NULL,
+    ingress_remote    TEXT    NOT NULL,
+    ingress_transport TEXT    NOT NULL,
+    egress_peer       TEXT    NOT NULL,
+    egress_call_id    TEXT    NOT NULL,
+    egress_remote     TEXT    NOT NULL,
+    egress_transport  TEXT    NOT NULL,
+    PRIMARY KEY (id, started)
+) STRICT, WITHOUT ROWID;
+
+-- One row: the latest moment that any entry told of, so the process ran at least until then.
+CREATE TABLE last_seen (at INTEGER NOT NULL) STRICT;
+INSERT INTO last_seen VALUES (0);
+";
+
+/// Brings the tables up to date, a transaction for each step.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let known = STEPS.len() as i64;
+    let found = version(connection).await?;
+    if found > known {
+        return Err(OpenError::TooNew { found, known });
+    }
+    for (from, step) in (0..).zip(STEPS).skip(found.max(0) as usize) {
+        apply(connection, from, step)
+            .await
+            .map_err(|source| OpenError::Migrate {
+                from,
+                to: from + 1,
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+async fn version(connection: &mut SqliteConnection) -> Result<i64, OpenError> {
+    sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(connection)
+        .await
+        .map_err(|source| OpenError::Migrate {
+            from: 0,
+            to: 0,
+            source,
+        })
+}
+
+async fn apply(
+    connection: &mut SqliteConnection,
+    from: i64,
+    step: &'static str,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    // Another process may have been here first.
+    let now: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut *transaction)
+        .await?;
+    if now == from {
+        sqlx::raw_sql(step).execute(&mut *transaction).await?;
+        let next = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", from + 1));
+        sqlx::raw_sql(next).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
