@@ -41,21 +41,20 @@ impl Codec<'_> {
             })
     }
 
-    /// Reads the value of an `rtpmap`: `97 L16/44100/2`.
+    /// Reads the value of an `rtpmap`: `97 L16/44100/2`, whatever follows after a blank.
     pub(crate) fn parse(value: &[u8]) -> Option<Codec<'_>> {
         let (payload_type, rest) = first_word(value);
         let payload_type = payload_type_number(payload_type)?;
-        let mut parts = rest.split(|&b| b == b'/');
-        let encoding = str::from_utf8(parts.next()?.trim_ascii())
+        let mut parts = first_word(rest).0.split(|&b| b == b'/');
+        let encoding = str::from_utf8(parts.next()?)
             .ok()
-            .filter(|e| !e.is_empty())?;
-        let clock_rate = small_number(parts.next()?.trim_ascii()).filter(|&rate| rate > 0)?;
-        let channels = match parts.next() {
-            Some(text) => small_number(text.trim_ascii())
-                .filter(|&n| n > 0)
-                .unwrap_or(1),
-            None => 1,
-        };
+            .filter(|name| !name.is_empty())?;
+        let clock_rate = small_number(parts.next()?).filter(|&rate| rate > 0)?;
+        let channels = parts
+            .next()
+            .and_then(small_number)
+            .filter(|&channels| channels > 0);
+        let channels = channels.unwrap_or(1);
         Some(Codec {
             payload_type,
             encoding,

@@ -11,7 +11,7 @@ use crate::attribute::{Attribute, Attributes};
 use crate::defects::Defects;
 use crate::description::{Bandwidth, Line, Origin, SessionDescription};
 use crate::media::Media;
-use crate::text::Text;
+use crate::text::{Text, number};
 
 /// The most bytes of a description that is read. The largest seen, from a browser with a dozen
 /// video codecs, have about 12,000.
@@ -143,7 +143,7 @@ impl Parser {
         let description = &mut self.description;
         match letter {
             b'v' | b'o' | b's' | b'c' if again => self.defects.insert(Defects::DUPLICATE_LINE),
-            b'v' if value.trim_ascii() != b"0" => return Err(SdpError::Version),
+            b'v' if number(value.trim_ascii()) != Some(0) => return Err(SdpError::Version),
             b'v' => {}
             b'o' => {
                 let (origin, defects) = Origin::parse(value);
