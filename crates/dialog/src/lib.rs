@@ -22,6 +22,34 @@
 //! Everything else of §17 (retransmissions, ACKs for failures, the CANCEL and when it may be sent,
 //! repeating a 2xx until its ACK, repeating that ACK) is the layer's.
 //!
+//! ```
+//! use bytes::Bytes;
+//! use ringfence_base::{Flow, Instant, ListenerId, WorkerIndex, entropy::SeededEntropy};
+//! use ringfence_dialog::{Cookies, Limits, Matched, Owner, RequestKind, TimerTable, Transactions};
+//!
+//! let cookies = Cookies::new([7; 16], WorkerIndex::new(0));
+//! let mut entropy = SeededEntropy::new(1); // for examples alone: it is predictable
+//! let mut transactions =
+//!     Transactions::new(TimerTable::default(), cookies, &mut entropy, Limits::default());
+//! let flow = Flow::udp(ListenerId::new(0), "192.0.2.10:5060".parse()?);
+//! let now = Instant::ZERO;
+//!
+//! let client = transactions.reserve_client()?;
+//! let branch = transactions.branch(client);
+//! let via = format!("Via: SIP/2.0/UDP 192.0.2.1:5060;branch={branch}\r\n");
+//! let request = Bytes::from(format!("OPTIONS sip:h SIP/2.0\r\n{via}CSeq: 1 OPTIONS\r\n\r\n"));
+//! transactions.send_request(now, client, RequestKind::NonInvite, flow, request, Owner(5));
+//! assert_eq!(transactions.poll_transmit().map(|transmit| transmit.flow), Some(flow));
+//! assert_eq!(transactions.poll_timeout(), Some(now + TimerTable::default().t1));
+//!
+//! let response = format!("SIP/2.0 200 OK\r\n{via}CSeq: 1 OPTIONS\r\n\r\n");
+//! let mut index = ringfence_sip::Index::default();
+//! let message = index.parse(response.as_bytes())?;
+//! let matched = transactions.handle_input(now, &flow, &message);
+//! assert_eq!(matched, Matched::Response { client, owner: Owner(5) });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Left out
 //!
 //! Resolving where a request goes (RFC 3263), opening connections, `maddr`, timer C, and session
