@@ -150,6 +150,7 @@ fn invite() -> Vec<u8> {
         Supported: timer,100rel,precondition,replaces\r\n\
         Session-Expires: 1800;refresher=uac\r\nMin-SE: 90\r\n\
         User-Agent: Carrier-SBC/9.2.1R0\r\n\
+        P-Charging-Vector: icid-value=6a1f0c3d9e7b4412;orig-ioi=a\r\n\
         Date: Sun, 22 Nov 2026 17:20:11 GMT\r\n\
         Content-Disposition: session;handling=required\r\n\
         Content-Type: application/sdp\r\n\
