@@ -16,32 +16,31 @@ use crate::records::Stored;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT c.sequence, c.id, c.tenant, c.site, c.direction, c.caller, c.callee, ",
-            "c.emergency, c.started, c.ringing, c.answered, c.ended, c.outcome, c.status, ",
-            "c.q850, c.ended_by, c.rule, ",
-            "i.peer, i.call_id, i.local_tag, i.remote_tag, i.remote, i.transport, i.status, ",
-            "i.codec, i.srtp, i.packets_received, i.packets_sent, i.packets_lost, ",
-            "i.packets_refused, i.jitter_us, i.mos, ",
-            "e.peer, e.call_id, e.local_tag, e.remote_tag, e.remote, e.transport, e.status, ",
-            "e.codec, e.srtp, e.packets_received, e.packets_sent, e.packets_lost, ",
-            "e.packets_refused, e.jitter_us, e.mos ",
-            "FROM calls c ",
-            "LEFT JOIN legs i ON i.call = c.sequence AND i.side = 'ingress' ",
-            "LEFT JOIN legs e ON e.call = c.sequence AND e.side = 'egress' ",
+            "SELECT sequence, id, tenant, site, direction, caller, callee, emergency, ",
+            "started, ringing, answered, ended, outcome, status, q850, ended_by, rule, ",
+            "ingress_peer, ingress_call_id, ingress_local_tag, ingress_remote_tag, ",
+            "ingress_remote, ingress_transport, ingress_status, ingress_codec, ",
+            "ingress_srtp, ingress_packets_received, ingress_packets_sent, ",
+            "ingress_packets_lost, ingress_packets_refused, ingress_jitter_us, ingress_mos, ",
+            "egress_peer, egress_call_id, egress_local_tag, egress_remote_tag, ",
+            "egress_remote, egress_transport, egress_status, egress_codec, egress_srtp, ",
+            "egress_packets_received, egress_packets_sent, egress_packets_lost, ",
+            "egress_packets_refused, egress_jitter_us, egress_mos ",
+            "FROM calls ",
             $rest
         )
     };
 }
 
-pub(super) const RECENT: &str = select!("ORDER BY c.sequence DESC LIMIT ?1");
+pub(super) const RECENT: &str = select!("ORDER BY sequence DESC LIMIT ?1");
 pub(super) const RECENT_OF_TENANT: &str =
-    select!("WHERE c.tenant = ?2 ORDER BY c.sequence DESC LIMIT ?1");
-pub(super) const AFTER: &str = select!("WHERE c.sequence > ?2 ORDER BY c.sequence LIMIT ?1");
+    select!("WHERE tenant = ?2 ORDER BY sequence DESC LIMIT ?1");
+pub(super) const AFTER: &str = select!("WHERE sequence > ?2 ORDER BY sequence LIMIT ?1");
 pub(super) const AFTER_OF_TENANT: &str =
-    select!("WHERE c.tenant = ?3 AND c.sequence > ?2 ORDER BY c.sequence LIMIT ?1");
-pub(super) const BY_ID: &str = select!("WHERE c.id = ?1 ORDER BY c.sequence DESC LIMIT 1");
+    select!("WHERE tenant = ?3 AND sequence > ?2 ORDER BY sequence LIMIT ?1");
+pub(super) const BY_ID: &str = select!("WHERE id = ?1 ORDER BY sequence DESC LIMIT 1");
 pub(super) const BY_ID_OF_TENANT: &str =
-    select!("WHERE c.id = ?1 AND c.tenant = ?2 ORDER BY c.sequence DESC LIMIT 1");
+    select!("WHERE id = ?1 AND tenant = ?2 ORDER BY sequence DESC LIMIT 1");
 
 const INGRESS: usize = 17;
 const EGRESS: usize = 32;

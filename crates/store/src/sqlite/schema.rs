@@ -10,6 +10,7 @@ use crate::error::OpenError;
 /// Step n brings a database of version n to version n + 1.
 const STEPS: [&str; 1] = [FIRST];
 
+/// Both legs stand in the row of their call: one insert for a record, no join for a page.
 const FIRST: &str = "
 CREATE TABLE calls (
     sequence   INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,31 +30,39 @@ CREATE TABLE calls (
     q850       INTEGER NOT NULL,
     ended_by   TEXT    NOT NULL,
     rule       TEXT    NOT NULL,
+    ingress_peer             TEXT NOT NULL,
+    ingress_call_id          TEXT NOT NULL,
+    ingress_local_tag        TEXT NOT NULL,
+    ingress_remote_tag       TEXT NOT NULL,
+    ingress_remote           TEXT NOT NULL,
+    ingress_transport        TEXT NOT NULL,
+    ingress_status           INTEGER,
+    ingress_codec            TEXT,
+    ingress_srtp             TEXT,
+    ingress_packets_received INTEGER,
+    ingress_packets_sent     INTEGER,
+    ingress_packets_lost     INTEGER,
+    ingress_packets_refused  INTEGER,
+    ingress_jitter_us        INTEGER,
+    ingress_mos              REAL,
+    egress_peer             TEXT,
+    egress_call_id          TEXT,
+    egress_local_tag        TEXT,
+    egress_remote_tag       TEXT,
+    egress_remote           TEXT,
+    egress_transport        TEXT,
+    egress_status           INTEGER,
+    egress_codec            TEXT,
+    egress_srtp             TEXT,
+    egress_packets_received INTEGER,
+    egress_packets_sent     INTEGER,
+    egress_packets_lost     INTEGER,
+    egress_packets_refused  INTEGER,
+    egress_jitter_us        INTEGER,
+    egress_mos              REAL,
     UNIQUE (id, started)
 ) STRICT;
 CREATE INDEX calls_of_tenant ON calls (tenant, sequence);
-CREATE INDEX calls_by_end ON calls (ended);
-
-CREATE TABLE legs (
-    call             INTEGER NOT NULL REFERENCES calls (sequence) ON DELETE CASCADE,
-    side             TEXT    NOT NULL CHECK (side IN ('ingress', 'egress')),
-    peer             TEXT    NOT NULL,
-    call_id          TEXT    NOT NULL,
-    local_tag        TEXT    NOT NULL,
-    remote_tag       TEXT    NOT NULL,
-    remote           TEXT    NOT NULL,
-    transport        TEXT    NOT NULL,
-    status           INTEGER,
-    codec            TEXT,
-    srtp             TEXT,
-    packets_received INTEGER,
-    packets_sent     INTEGER,
-    packets_lost     INTEGER,
-    packets_refused  INTEGER,
-    jitter_us        INTEGER,
-    mos              REAL,
-    PRIMARY KEY (call, side)
-) STRICT, WITHOUT ROWID;
 
 -- Calls in progress. What is left of them after a crash becomes a record of its own.
 CREATE TABLE open_calls (

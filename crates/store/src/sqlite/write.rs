@@ -1,36 +1,67 @@
 //! What is written, within a transaction of the caller.
+//!
+//! Rows go in many at a time, since a statement costs more than its row: a call is written three
+//! times (started, answered, ended) on a machine whose cores belong to the calls.
+
+use std::collections::BTreeSet;
 
 use ringfence_base::UnixTime;
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::{Cdr, LegRecord};
-use ringfence_session::view::CallView;
-use sqlx::SqliteConnection;
+use ringfence_session::view::{CallView, LegView};
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use crate::entry::Entry;
 
-/// Writes all entries in their order.
+/// Rows of one statement, from most to least. Few sizes, so that each statement stays prepared.
+const CHUNKS: [usize; 3] = [32, 8, 1];
+
+/// A row of values while its statement is made.
+type Values<'q> = Separated<'q, Sqlite, &'static str>;
+
+/// Writes all entries. A call that ended leaves no mark, so what this batch tells of its start and
+/// answer is skipped.
 pub(super) async fn entries(
     connection: &mut SqliteConnection,
     entries: &[Entry],
 ) -> Result<(), sqlx::Error> {
+    let (mut started, mut answered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    let over: BTreeSet<CallId> = entries
+        .iter()
+        .filter(|entry| entry.is_record())
+        .map(Entry::id)
+        .collect();
     let mut last_seen = i64::MIN;
     for entry in entries {
+        let over = over.contains(&entry.id());
         let at = match entry {
             Entry::Started(call) => {
-                started(connection, call).await?;
+                started.extend((!over).then_some(&**call));
                 call.started
             }
             Entry::Answered { id, at } => {
-                answered(connection, *id, *at).await?;
+                answered.extend((!over).then_some((*id, *at)));
                 *at
             }
             Entry::Ended(cdr) => {
-                ended(connection, cdr).await?;
+                ended.push(&**cdr);
                 cdr.ended
             }
         };
         last_seen = last_seen.max(at.as_micros());
     }
+    in_chunks(connection, INSERT_STARTED, &started, bind_started, IF_NEW).await?;
+    in_chunks(
+        connection,
+        UPDATE_ANSWERED,
+        &answered,
+        bind_answered,
+        WHERE_ANSWERED,
+    )
+    .await?;
+    in_chunks(connection, DELETE_OPEN, &ended, bind_key, ")").await?;
+    in_chunks(connection, INSERT_ENDED, &ended, bind_ended, IF_NEW).await?;
     sqlx::query("UPDATE last_seen SET at = max(at, ?1)")
         .bind(last_seen)
         .execute(connection)
@@ -42,31 +73,26 @@ pub(super) async fn entries(
 pub(super) async fn close_interrupted(
     connection: &mut SqliteConnection,
 ) -> Result<u64, sqlx::Error> {
-    let closed = sqlx::query(INTERRUPTED_CALLS)
+    let closed = sqlx::query(INTERRUPTED)
         .execute(&mut *connection)
         .await?
         .rows_affected();
-    sqlx::query(INTERRUPTED_INGRESS)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(INTERRUPTED_EGRESS)
-        .execute(&mut *connection)
-        .await?;
     sqlx::query("DELETE FROM open_calls")
         .execute(connection)
         .await?;
     Ok(closed)
 }
 
-/// Forgets the oldest records that ended before `before`.
+/// Forgets the oldest records that ended before `before`. Records are written as calls end, so the
+/// oldest are the first.
 pub(super) async fn prune(
     connection: &mut SqliteConnection,
     before: UnixTime,
     limit: u32,
 ) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
-        "DELETE FROM calls WHERE sequence IN
-            (SELECT sequence FROM calls WHERE ended < ?1 ORDER BY ended LIMIT ?2)",
+        "DELETE FROM calls WHERE ended < ?1
+         AND sequence IN (SELECT sequence FROM calls ORDER BY sequence LIMIT ?2)",
     )
     .bind(before.as_micros())
     .bind(i64::from(limit))
@@ -75,149 +101,147 @@ pub(super) async fn prune(
     Ok(done.rows_affected())
 }
 
-async fn started(connection: &mut SqliteConnection, call: &CallView) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO open_calls
-            (id, tenant, site, direction, caller, callee, emergency, started, answered, rule,
-             ingress_peer, ingress_call_id, ingress_remote, ingress_transport,
-             egress_peer, egress_call_id, egress_remote, egress_transport)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(call.id.raw().cast_signed())
-    .bind(&call.tenant)
-    .bind(&call.site)
-    .bind(call.direction.as_str())
-    .bind(&call.from)
-    .bind(&call.to)
-    .bind(call.emergency)
-    .bind(call.started.as_micros())
-    .bind(call.answered.map(UnixTime::as_micros))
-    .bind(&call.rule)
-    .bind(&call.ingress.peer)
-    .bind(&call.ingress.call_id)
-    .bind(call.ingress.remote.to_string())
-    .bind(call.ingress.transport.uri_name())
-    .bind(&call.egress.peer)
-    .bind(&call.egress.call_id)
-    .bind(call.egress.remote.to_string())
-    .bind(call.egress.transport.uri_name())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn answered(
+/// Runs `head (…), (…) tail` for all rows.
+async fn in_chunks<T>(
     connection: &mut SqliteConnection,
-    id: CallId,
-    at: UnixTime,
+    head: &'static str,
+    mut rows: &[T],
+    bind: fn(&mut Values<'_>, &T),
+    tail: &'static str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE open_calls SET answered = ?2 WHERE id = ?1")
-        .bind(id.raw().cast_signed())
-        .bind(at.as_micros())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn ended(connection: &mut SqliteConnection, cdr: &Cdr) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM open_calls WHERE id = ?1 AND started = ?2")
-        .bind(cdr.id.raw().cast_signed())
-        .bind(cdr.started.as_micros())
-        .execute(&mut *connection)
-        .await?;
-    let written = sqlx::query(
-        "INSERT INTO calls
-            (id, tenant, site, direction, caller, callee, emergency, started, ringing, answered,
-             ended, outcome, status, q850, ended_by, rule)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-         ON CONFLICT (id, started) DO NOTHING",
-    )
-    .bind(cdr.id.raw().cast_signed())
-    .bind(&cdr.tenant)
-    .bind(&cdr.site)
-    .bind(cdr.direction.as_str())
-    .bind(&cdr.from)
-    .bind(&cdr.to)
-    .bind(cdr.emergency)
-    .bind(cdr.started.as_micros())
-    .bind(cdr.ringing.map(UnixTime::as_micros))
-    .bind(cdr.answered.map(UnixTime::as_micros))
-    .bind(cdr.ended.as_micros())
-    .bind(cdr.outcome.as_str())
-    .bind(i64::from(cdr.status))
-    .bind(i64::from(cdr.q850))
-    .bind(cdr.ended_by.as_str())
-    .bind(&cdr.rule)
-    .execute(&mut *connection)
-    .await?;
-    if written.rows_affected() == 0 {
-        return Ok(()); // Written by an earlier try.
-    }
-    let sequence = written.last_insert_rowid();
-    leg(connection, sequence, "ingress", &cdr.ingress).await?;
-    if let Some(egress) = &cdr.egress {
-        leg(connection, sequence, "egress", egress).await?;
+    while !rows.is_empty() {
+        let size = CHUNKS
+            .into_iter()
+            .find(|size| *size <= rows.len())
+            .unwrap_or(1);
+        let (chunk, rest) = rows.split_at(size);
+        let mut query = QueryBuilder::<Sqlite>::new(head);
+        query.push("VALUES ");
+        for (index, row) in chunk.iter().enumerate() {
+            query.push(if index == 0 { "(" } else { "), (" });
+            bind(&mut query.separated(", "), row);
+        }
+        query.push(") ");
+        query.push(tail);
+        query.build().execute(&mut *connection).await?;
+        rows = rest;
     }
     Ok(())
 }
 
-async fn leg(
-    connection: &mut SqliteConnection,
-    sequence: i64,
-    side: &'static str,
-    leg: &LegRecord,
-) -> Result<(), sqlx::Error> {
-    let media = leg.media.as_ref();
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    sqlx::query(
-        "INSERT INTO legs
-            (call, side, peer, call_id, local_tag, remote_tag, remote, transport, status, codec,
-             srtp, packets_received, packets_sent, packets_lost, packets_refused, jitter_us, mos)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-    )
-    .bind(sequence)
-    .bind(side)
-    .bind(&leg.peer)
-    .bind(&leg.call_id)
-    .bind(&leg.local_tag)
-    .bind(&leg.remote_tag)
-    .bind(leg.remote.to_string())
-    .bind(leg.transport.uri_name())
-    .bind(leg.status.map(i64::from))
-    .bind(media.map(|media| media.codec.as_str()))
-    .bind(media.and_then(|media| media.srtp.as_deref()))
-    .bind(media.map(|media| count(media.packets_received)))
-    .bind(media.map(|media| count(media.packets_sent)))
-    .bind(media.map(|media| count(media.packets_lost)))
-    .bind(media.map(|media| count(media.packets_refused)))
-    .bind(media.map(|media| i64::from(media.jitter_us)))
-    .bind(media.and_then(|media| media.mos).map(f64::from))
-    .execute(connection)
-    .await?;
-    Ok(())
+const IF_NEW: &str = "ON CONFLICT DO NOTHING";
+
+const INSERT_STARTED: &str = "
+INSERT INTO open_calls
+    (id, started, tenant, site, direction, caller, callee, emergency, answered, rule,
+     ingress_peer, ingress_call_id, ingress_remote, ingress_transport,
+     egress_peer, egress_call_id, egress_remote, egress_transport) ";
+
+fn bind_started(values: &mut Values<'_>, call: &&CallView) {
+    values.push_bind(call.id.raw().cast_signed());
+    values.push_bind(call.started.as_micros());
+    values.push_bind(&call.tenant);
+    values.push_bind(&call.site);
+    values.push_bind(call.direction.as_str());
+    values.push_bind(&call.from);
+    values.push_bind(&call.to);
+    values.push_bind(call.emergency);
+    values.push_bind(call.answered.map(UnixTime::as_micros));
+    values.push_bind(&call.rule);
+    for leg in [&call.ingress, &call.egress] {
+        bind_leg_started(values, leg);
+    }
 }
 
-/// The status is 200 when the caller got one, else 0: none is known. So is the cause.
-const INTERRUPTED_CALLS: &str = "
+fn bind_leg_started(values: &mut Values<'_>, leg: &LegView) {
+    values.push_bind(&leg.peer);
+    values.push_bind(&leg.call_id);
+    values.push_bind(leg.remote.to_string());
+    values.push_bind(leg.transport.uri_name());
+}
+
+const UPDATE_ANSWERED: &str = "UPDATE open_calls SET answered = new.column2 FROM (";
+const WHERE_ANSWERED: &str = ") AS new WHERE open_calls.id = new.column1";
+
+fn bind_answered(values: &mut Values<'_>, (id, at): &(CallId, UnixTime)) {
+    values.push_bind(id.raw().cast_signed());
+    values.push_bind(at.as_micros());
+}
+
+const DELETE_OPEN: &str = "DELETE FROM open_calls WHERE (id, started) IN (";
+
+fn bind_key(values: &mut Values<'_>, cdr: &&Cdr) {
+    values.push_bind(cdr.id.raw().cast_signed());
+    values.push_bind(cdr.started.as_micros());
+}
+
+const INSERT_ENDED: &str = "
 INSERT INTO calls
-    (id, tenant, site, direction, caller, callee, emergency, started, ringing, answered, ended,
-     outcome, status, q850, ended_by, rule)
-SELECT id, tenant, site, direction, caller, callee, emergency, started, NULL, answered,
+    (id, started, tenant, site, direction, caller, callee, emergency, ringing, answered, ended,
+     outcome, status, q850, ended_by, rule,
+     ingress_peer, ingress_call_id, ingress_local_tag, ingress_remote_tag, ingress_remote,
+     ingress_transport, ingress_status, ingress_codec, ingress_srtp, ingress_packets_received,
+     ingress_packets_sent, ingress_packets_lost, ingress_packets_refused, ingress_jitter_us,
+     ingress_mos,
+     egress_peer, egress_call_id, egress_local_tag, egress_remote_tag, egress_remote,
+     egress_transport, egress_status, egress_codec, egress_srtp, egress_packets_received,
+     egress_packets_sent, egress_packets_lost, egress_packets_refused, egress_jitter_us,
+     egress_mos) ";
+
+fn bind_ended(values: &mut Values<'_>, cdr: &&Cdr) {
+    bind_key(values, cdr);
+    values.push_bind(&cdr.tenant);
+    values.push_bind(&cdr.site);
+    values.push_bind(cdr.direction.as_str());
+    values.push_bind(&cdr.from);
+    values.push_bind(&cdr.to);
+    values.push_bind(cdr.emergency);
+    values.push_bind(cdr.ringing.map(UnixTime::as_micros));
+    values.push_bind(cdr.answered.map(UnixTime::as_micros));
+    values.push_bind(cdr.ended.as_micros());
+    values.push_bind(cdr.outcome.as_str());
+    values.push_bind(i64::from(cdr.status));
+    values.push_bind(i64::from(cdr.q850));
+    values.push_bind(cdr.ended_by.as_str());
+    values.push_bind(&cdr.rule);
+    bind_leg(values, Some(&cdr.ingress));
+    bind_leg(values, cdr.egress.as_ref());
+}
+
+fn bind_leg(values: &mut Values<'_>, leg: Option<&LegRecord>) {
+    let media = leg.and_then(|leg| leg.media.as_ref());
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    values.push_bind(leg.map(|leg| leg.peer.as_str()));
+    values.push_bind(leg.map(|leg| leg.call_id.as_str()));
+    values.push_bind(leg.map(|leg| leg.local_tag.as_str()));
+    values.push_bind(leg.map(|leg| leg.remote_tag.as_str()));
+    values.push_bind(leg.map(|leg| leg.remote.to_string()));
+    values.push_bind(leg.map(|leg| leg.transport.uri_name()));
+    values.push_bind(leg.and_then(|leg| leg.status).map(i64::from));
+    values.push_bind(media.map(|media| media.codec.as_str()));
+    values.push_bind(media.and_then(|media| media.srtp.as_deref()));
+    values.push_bind(media.map(|media| count(media.packets_received)));
+    values.push_bind(media.map(|media| count(media.packets_sent)));
+    values.push_bind(media.map(|media| count(media.packets_lost)));
+    values.push_bind(media.map(|media| count(media.packets_refused)));
+    values.push_bind(media.map(|media| i64::from(media.jitter_us)));
+    values.push_bind(media.and_then(|media| media.mos).map(f64::from));
+}
+
+/// The status is 200 when the caller got one, else 0: none is known. So is the cause. The call
+/// ended at the last moment that the earlier process is known to have run.
+const INTERRUPTED: &str = "
+INSERT INTO calls
+    (id, tenant, site, direction, caller, callee, emergency, started, answered, ended,
+     outcome, status, q850, ended_by, rule,
+     ingress_peer, ingress_call_id, ingress_local_tag, ingress_remote_tag, ingress_remote,
+     ingress_transport,
+     egress_peer, egress_call_id, egress_local_tag, egress_remote_tag, egress_remote,
+     egress_transport)
+SELECT id, tenant, site, direction, caller, callee, emergency, started, answered,
        max(started, ifnull(answered, 0), (SELECT at FROM last_seen)),
-       'interrupted', iif(answered IS NULL, 0, 200), 0, 'edge', rule
+       'interrupted', iif(answered IS NULL, 0, 200), 0, 'edge', rule,
+       ingress_peer, ingress_call_id, '', '', ingress_remote, ingress_transport,
+       egress_peer, egress_call_id, '', '', egress_remote, egress_transport
 FROM open_calls WHERE true ORDER BY started, id
 ON CONFLICT (id, started) DO NOTHING";
-
-const INTERRUPTED_INGRESS: &str = "
-INSERT INTO legs (call, side, peer, call_id, local_tag, remote_tag, remote, transport)
-SELECT sequence, 'ingress', ingress_peer, ingress_call_id, '', '', ingress_remote,
-       ingress_transport
-FROM open_calls JOIN calls USING (id, started) WHERE true
-ON CONFLICT DO NOTHING";
-
-const INTERRUPTED_EGRESS: &str = "
-INSERT INTO legs (call, side, peer, call_id, local_tag, remote_tag, remote, transport)
-SELECT sequence, 'egress', egress_peer, egress_call_id, '', '', egress_remote, egress_transport
-FROM open_calls JOIN calls USING (id, started) WHERE true
-ON CONFLICT DO NOTHING";
