@@ -3,6 +3,7 @@
 //! - [`config`] reads a TOML file into a validated [`Config`], with every fault at once.
 //! - [`compile`](mod@compile) turns a [`Config`] into the `Plan` that the call path uses.
 //! - [`diff`](mod@diff) says what a changed file changes, and what of it needs a restart.
+//! - [`certificate`] says when a certificate ends.
 //! - [`api`] holds the versioned JSON types that the edge serves and the command line reads.
 //!
 //! No networking and no clock: names are resolved by a function that the caller passes in, and the
@@ -10,6 +11,7 @@
 //! validated before anything listens.
 
 pub mod api;
+pub mod certificate;
 pub mod compile;
 pub mod config;
 pub mod diff;

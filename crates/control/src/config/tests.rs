@@ -380,3 +380,21 @@ fn zero_means_no_limit() {
         (0, 0)
     );
 }
+
+proptest::proptest! {
+    /// Whatever stands in the file: an answer with a place in the file, and no panic.
+    #[test]
+    fn no_file_panics(text: String, at in 0usize..1200, cut in 0usize..40) {
+        let mangled: String = DOCUMENTED
+            .char_indices()
+            .filter(|(index, _)| !(at..at + cut).contains(index))
+            .map(|(_, c)| c)
+            .collect();
+        for text in [text, mangled] {
+            if let Err(error) = parse(&text, Path::new("ringfence.toml")) {
+                let lines = text.lines().count() as u32 + 1;
+                assert!(error.diagnostics.iter().all(|d| (1..=lines).contains(&d.line)));
+            }
+        }
+    }
+}

@@ -590,3 +590,186 @@ pub(super) fn log_filter(text: &str) -> Result<String, Fault> {
     };
     Err(Fault::new("is not a log level", fix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check<T: std::fmt::Display>(parsed: Result<T, Fault>, expected: Result<&str, &str>) {
+        let parsed = parsed.map(|value| value.to_string());
+        let shown = parsed
+            .as_ref()
+            .map(String::as_str)
+            .map_err(|fault| fault.what.as_str());
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn socket_addresses_of_both_families() {
+        let parse = |text| socket_address(text, 5060);
+        check(parse("203.0.113.10:5060"), Ok("203.0.113.10:5060"));
+        check(parse("[2001:db8::1]:5061"), Ok("[2001:db8::1]:5061"));
+        check(
+            parse("[::]:5060"),
+            Err("is the address of no interface, so peers cannot send to it"),
+        );
+        check(
+            parse("224.0.0.1:5060"),
+            Err("is not an address of one host"),
+        );
+        check(
+            parse("edge.example:5060"),
+            Err("is not an address and port"),
+        );
+        assert_eq!(
+            parse("2001:db8::1").unwrap_err().fix,
+            "write \"[2001:db8::1]:5060\""
+        );
+    }
+
+    #[test]
+    fn media_ranges_hold_pairs() {
+        check(
+            media_range("203.0.113.10:30000-30999"),
+            Ok("203.0.113.10:30000-30999"),
+        );
+        check(
+            media_range("[2001:db8::1]:30000-30001"),
+            Ok("[2001:db8::1]:30000-30001"),
+        );
+        check(
+            media_range("203.0.113.10:65534-65535"),
+            Ok("203.0.113.10:65534-65535"),
+        );
+        check(
+            media_range("203.0.113.10:30000-30000"),
+            Err("holds no pair of ports for RTP and RTCP"),
+        );
+        check(
+            media_range("203.0.113.10:30000"),
+            Err("is not an address and a range of ports"),
+        );
+        check(
+            media_range("203.0.113.10:30000-70000"),
+            Err("is not an address and a range of ports"),
+        );
+        check(
+            media_range("2001:db8::1:30000-30999"),
+            Err("is not an address and a range of ports"),
+        );
+        let range = media_range("192.0.2.2:40000-40005").unwrap();
+        let ports: Vec<u16> = range.pairs().map(|address| address.port()).collect();
+        assert_eq!(ports, [40000, 40002, 40004]);
+    }
+
+    #[test]
+    fn peers_are_sip_addresses_without_a_user() {
+        check(peer_uri("sip:Carrier.Example."), Ok("sip:carrier.example."));
+        check(
+            peer_uri("sip:198.51.100.20:5061;transport=TLS"),
+            Ok("sip:198.51.100.20:5061;transport=tls"),
+        );
+        check(
+            peer_uri("sip:[2001:DB8::1]:5060;transport=udp"),
+            Ok("sip:[2001:db8::1]:5060"),
+        );
+        check(
+            peer_uri("sip:alice@carrier.example"),
+            Err("has a user, and a peer has none"),
+        );
+        check(
+            peer_uri("sip:carrier.example;lr"),
+            Err("has a parameter that is not transport"),
+        );
+        for bad in [
+            "sip:",
+            "sip:a b",
+            "sip:a:0",
+            "sip:a:x",
+            "sip:999.1.1.1",
+            "sip:[::1",
+            "sip:-a",
+            "sip:2001:db8::1",
+        ] {
+            check(peer_uri(bad), Err("has no good host and port"));
+        }
+    }
+
+    #[test]
+    fn networks_begin_at_their_first_address() {
+        check(network("198.51.100.0/24"), Ok("198.51.100.0/24"));
+        check(network("198.51.100.7"), Ok("198.51.100.7"));
+        check(network("2001:db8::/32"), Ok("2001:db8::/32"));
+        check(network("0.0.0.0/0"), Ok("0.0.0.0/0"));
+        check(
+            network("2001:db8::1/129"),
+            Err("has a prefix longer than the address"),
+        );
+        check(
+            network("198.51.100.7/x"),
+            Err("is not an address or network"),
+        );
+    }
+
+    #[test]
+    fn durations_and_sizes_have_units() {
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("500 ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "30", "s", "1y", "-1s", "1h30", "99999999999s"] {
+            assert_eq!(duration(bad).unwrap_err().what, "is not a duration");
+        }
+        assert_eq!((size("8MiB"), size("500 kB")), (Ok(8 << 20), Ok(500_000)));
+        for bad in ["", "8", "MiB", "8 XB", "99999999999GiB"] {
+            assert_eq!(size(bad).unwrap_err().what, "is not a size");
+        }
+    }
+
+    #[test]
+    fn what_would_disclose_a_side_is_never_passed() {
+        assert_eq!(passed_header("X-Department"), Ok("x-department".to_owned()));
+        for header in ["via", "Contact", "USER-AGENT", "record-route", "m", "i"] {
+            assert!(passed_header(header).is_err(), "{header}");
+        }
+    }
+
+    #[test]
+    fn log_filters_are_levels_with_optional_targets() {
+        for good in ["info", "warn,ringfence_edge=debug", "off, a::b=trace"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", "loud", "a=loud", "=info", "info,", "a b=info"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_reads_back_as_it_is_spoken(millis in 0u64..10_000_000_000) {
+            let time = Duration::from_millis(millis);
+            prop_assert_eq!(duration(&spoken(time)), Ok(time));
+        }
+
+        #[test]
+        fn a_peer_reads_back_as_it_is_shown(host in "[a-z][a-z0-9]{0,9}(\\.[a-z][a-z0-9]{0,9}){0,3}", port in proptest::option::of(1u16..), tls: bool) {
+            let transport = if tls { Transport::Tls } else { Transport::Udp };
+            let uri = PeerUri { host, port, transport };
+            prop_assert_eq!(peer_uri(&uri.to_string()), Ok(uri));
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = socket_address(&text, 5060);
+            let _ = media_range(&text);
+            let _ = network(&text);
+            let _ = peer_uri(&format!("sip:{text}"));
+            let _ = numbers(&text);
+            let _ = duration(&text);
+            let _ = size(&text);
+            let _ = log_filter(&text);
+            let _ = passed_header(&text);
+            let _ = quoted(&text);
+        }
+    }
+}
