@@ -372,16 +372,17 @@ async fn a_full_disk_is_told_and_the_batch_stays_with_the_caller() {
 async fn a_database_that_another_program_holds_is_busy_and_then_not() {
     let folder = tempfile::tempdir().unwrap();
     let records = open(folder.path()).await;
+    let mut other = records.options.connect().await.unwrap();
+    let writer = records.writer.lock().await.take().unwrap();
+    writer.close().await.unwrap();
     let quick = records
         .options
         .clone()
-        .busy_timeout(Duration::from_millis(1));
+        .busy_timeout(Duration::from_millis(200));
     let records = SqliteRecords {
         options: quick,
         ..records
     };
-    records.writer.lock().await.take();
-    let mut other = records.options.connect().await.unwrap();
     sqlx::query("BEGIN IMMEDIATE")
         .execute(&mut other)
         .await
