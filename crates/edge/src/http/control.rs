@@ -1,0 +1,261 @@
+//! The control API, version 1 (see `ringfence_control::api::paths`), and one stream beside it:
+//! `GET /v1/calls/follow` gives each record as it is committed, one JSON object a line.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http_body_util::channel::{Channel, Sender};
+use ringfence_control::api::{
+    ApiError, CallRecord, Calls, HangUp, Lines, Records as RecordsPage, Reload, Status, Trace,
+    paths,
+};
+use ringfence_session::call_id::CallId;
+use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
+use serde::Deserialize;
+
+use crate::run::ReloadError;
+use crate::run::shared::{Shared, Wish, WorkerSilent};
+use crate::{doctor, view};
+
+/// The path of the stream of records.
+const FOLLOW: &str = "/v1/calls/follow";
+/// Calls shown when nobody says how many.
+const CALLS_DEFAULT: usize = 100;
+/// Records given when nobody says how many.
+const RECORDS_DEFAULT: u32 = 100;
+/// Lines of the stream that wait for a slow reader.
+const FOLLOW_AHEAD: usize = 64;
+
+type Edge = State<Arc<Shared>>;
+type Answer<T> = Result<Json<T>, Fault>;
+
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route(paths::STATUS, get(status))
+        .route(paths::LINES, get(lines))
+        .route(paths::CALLS, get(calls))
+        .route(FOLLOW, get(follow))
+        .route(paths::CALL, get(record).delete(hang_up))
+        .route("/v1/calls/{id}/hangup", post(hang_up))
+        .route(paths::TRACE, get(trace))
+        .route(paths::RECORDS, get(records))
+        .route(paths::RECORD, get(record))
+        .route(paths::DOCTOR, get(check_up))
+        .route(paths::RELOAD, post(reload))
+        .route(paths::DRAIN, post(drain))
+        .fallback(|| async { Fault::not_found("there is no such path", "see `ringfence --help`") })
+        .with_state(shared)
+}
+
+async fn status(State(shared): Edge) -> Answer<Status> {
+    let workers = shared.snapshots().await?;
+    Ok(Json(view::status(&shared, &workers)))
+}
+
+async fn lines(State(shared): Edge) -> Json<Lines> {
+    Json(view::lines(&shared))
+}
+
+#[derive(Deserialize)]
+struct CallsQuery {
+    limit: Option<usize>,
+}
+
+async fn calls(State(shared): Edge, Query(query): Query<CallsQuery>) -> Answer<Calls> {
+    Ok(Json(view::calls(
+        shared.calls().await?,
+        query.limit.unwrap_or(CALLS_DEFAULT),
+    )))
+}
+
+async fn hang_up(State(shared): Edge, Path(id): Path<String>) -> Answer<HangUp> {
+    let call = parse_id(&id)?;
+    Ok(Json(HangUp {
+        id: call.to_string(),
+        found: shared.hang_up(call).await?,
+    }))
+}
+
+async fn trace(State(shared): Edge, Path(id): Path<String>) -> Answer<Trace> {
+    let call = parse_id(&id)?;
+    let entries = shared.trace(call).await?;
+    if entries.is_empty() {
+        let fix = "raise edge.trace_memory to keep more of the past";
+        return Err(Fault::not_found(
+            "no message of this call is in memory",
+            fix,
+        ));
+    }
+    Ok(Json(view::trace(call, entries)))
+}
+
+#[derive(Deserialize)]
+struct RecordsQuery {
+    after: Option<i64>,
+    limit: Option<u32>,
+    tenant: Option<String>,
+}
+
+async fn records(State(shared): Edge, Query(query): Query<RecordsQuery>) -> Answer<RecordsPage> {
+    let scope = query.tenant.as_deref().map_or(Scope::Fleet, Scope::Tenant);
+    let limit = query.limit.unwrap_or(RECORDS_DEFAULT).min(PAGE_MAX);
+    let stored = match query.after {
+        Some(after) => shared.store.after(scope, after, limit).await?,
+        None => {
+            let mut newest = shared.store.recent(scope, limit).await?;
+            newest.reverse();
+            newest
+        }
+    };
+    let next = stored
+        .last()
+        .map_or(query.after.unwrap_or_default(), |last| last.sequence);
+    let records = stored.into_iter().map(|stored| stored.record).collect();
+    Ok(Json(RecordsPage { records, next }))
+}
+
+async fn record(State(shared): Edge, Path(id): Path<String>) -> Answer<CallRecord> {
+    let call = parse_id(&id)?;
+    match shared.store.by_id(Scope::Fleet, call).await? {
+        Some(stored) => Ok(Json(stored.record)),
+        None => {
+            let fix = "a call in progress is shown by `ringfence calls`";
+            Err(Fault::not_found("there is no record of this call", fix))
+        }
+    }
+}
+
+async fn check_up(State(shared): Edge) -> Json<ringfence_control::api::Doctor> {
+    let config = Arc::clone(&shared.applied.load().config);
+    let work = move || doctor::check_running(&config);
+    Json(tokio::task::spawn_blocking(work).await.unwrap_or_default())
+}
+
+async fn reload(State(shared): Edge) -> Answer<Reload> {
+    let result = tokio::task::spawn_blocking(move || shared.reload_file()).await;
+    match result {
+        Ok(Ok(report)) => Ok(Json(report)),
+        Ok(Err(ReloadError::Config(error))) => {
+            let diagnostics = error.diagnostics;
+            Ok(Json(Reload {
+                applied: false,
+                diagnostics,
+                ..Reload::default()
+            }))
+        }
+        Ok(Err(error)) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            let message = format!("{error}{}", cause.unwrap_or_default());
+            Err(Fault::conflict(
+                message,
+                "nothing changed; correct it and reload again",
+            ))
+        }
+        Err(_) => Err(Fault::conflict("the reload failed", "see the log")),
+    }
+}
+
+async fn drain(State(shared): Edge) -> Answer<Status> {
+    // Full or closed: it is draining already, or has ended.
+    let _ = shared.wishes.try_send(Wish::Drain);
+    let workers = shared.snapshots().await?;
+    Ok(Json(Status {
+        draining: true,
+        ..view::status(&shared, &workers)
+    }))
+}
+
+/// Records as they are committed, from now on.
+async fn follow(State(shared): Edge) -> Result<Response, Fault> {
+    let newest = shared.store.recent(Scope::Fleet, 1).await?;
+    let after = newest.first().map_or(0, |stored| stored.sequence);
+    let (sender, body) = Channel::<Bytes, Infallible>::new(FOLLOW_AHEAD);
+    tokio::spawn(send_records(shared, after, sender));
+    let headers = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    Ok((headers, Body::new(body)).into_response())
+}
+
+async fn send_records(shared: Arc<Shared>, mut after: i64, mut sender: Sender<Bytes, Infallible>) {
+    let mut committed = shared.progress.follow();
+    loop {
+        let Ok(page) = shared.store.after(Scope::Fleet, after, PAGE_MAX).await else {
+            return;
+        };
+        for Stored { sequence, record } in page {
+            after = sequence;
+            let Ok(mut line) = serde_json::to_vec(&record) else {
+                return;
+            };
+            line.push(b'\n');
+            if sender.send_data(line.into()).await.is_err() {
+                return;
+            }
+        }
+        if committed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn parse_id(text: &str) -> Result<CallId, Fault> {
+    text.parse()
+        .map_err(|error: ringfence_session::call_id::CallIdError| Fault {
+            status: StatusCode::BAD_REQUEST,
+            body: ApiError::new(error.to_string(), "`ringfence calls` shows the ids"),
+        })
+}
+
+/// An answer that is no success.
+struct Fault {
+    status: StatusCode,
+    body: ApiError,
+}
+
+impl Fault {
+    fn not_found(error: &str, fix: &str) -> Fault {
+        Fault {
+            status: StatusCode::NOT_FOUND,
+            body: ApiError::new(error, fix),
+        }
+    }
+
+    fn conflict(error: impl Into<String>, fix: &str) -> Fault {
+        Fault {
+            status: StatusCode::CONFLICT,
+            body: ApiError::new(error, fix),
+        }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.body)).into_response()
+    }
+}
+
+impl From<WorkerSilent> for Fault {
+    fn from(error: WorkerSilent) -> Fault {
+        let fix = "if it stays so, restart the edge and report it with the log";
+        Fault {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            body: ApiError::new(error.to_string(), fix),
+        }
+    }
+}
+
+impl From<ringfence_store::QueryError> for Fault {
+    fn from(error: ringfence_store::QueryError) -> Fault {
+        tracing::error!(%error, "a query failed");
+        let fix = "see the log; `ringfence doctor` looks at the disk";
+        Fault {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            body: ApiError::new(error.to_string(), fix),
+        }
+    }
+}

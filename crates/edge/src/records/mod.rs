@@ -1,0 +1,116 @@
+//! The way of call records from the workers to the disk.
+//!
+//! Workers put entries into a bounded queue and never wait. One thread writes them in batches; a
+//! record is acknowledged when its batch is committed. While the disk refuses, records wait in
+//! bounded memory and the batch is tried again; what does not fit is counted as lost, newest
+//! first, and the status says so.
+
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use ringfence_control::api::{RecordsState, RecordsStatus};
+use ringfence_store::Entry;
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use writer::{RecordsThread, start};
+
+/// Records that may wait for the disk: some 60 MB.
+pub const WAITING_MAX: usize = 65_536;
+
+/// A worker's end of the queue.
+#[derive(Clone)]
+pub struct RecordSender {
+    queue: mpsc::Sender<Entry>,
+    progress: Arc<Progress>,
+}
+
+/// What became of the records so far.
+#[derive(Debug)]
+pub struct Progress {
+    waiting: AtomicU64,
+    written: AtomicU64,
+    lost: AtomicU64,
+    /// Why the last write failed; `None` when it did not. Watched by those who follow records.
+    error: watch::Sender<Option<String>>,
+    /// Grows with every committed batch.
+    committed: watch::Sender<u64>,
+}
+
+impl RecordSender {
+    pub(crate) fn new(capacity: usize) -> (RecordSender, mpsc::Receiver<Entry>) {
+        let (queue, receiver) = mpsc::channel(capacity);
+        let progress = Progress {
+            waiting: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            error: watch::Sender::new(None),
+            committed: watch::Sender::new(0),
+        };
+        (
+            RecordSender {
+                queue,
+                progress: Arc::new(progress),
+            },
+            receiver,
+        )
+    }
+
+    /// Hands an entry over without waiting. `false` when it was a record and there was no room:
+    /// it is lost, and counted.
+    pub fn push(&self, entry: Entry) -> bool {
+        let records = u64::from(entry.is_record());
+        // Counted first: the writer may have taken it before this thread goes on.
+        self.progress.waiting.fetch_add(records, Relaxed);
+        if self.queue.try_send(entry).is_ok() {
+            return true;
+        }
+        self.progress.note_lost(records);
+        records == 0
+    }
+
+    /// How the records are doing.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+}
+
+impl Progress {
+    /// The same for the status.
+    pub fn status(&self) -> RecordsStatus {
+        let error = self.error.borrow().clone();
+        RecordsStatus {
+            state: if error.is_some() {
+                RecordsState::Failing
+            } else {
+                RecordsState::Ok
+            },
+            waiting: self.waiting.load(Relaxed),
+            written: self.written.load(Relaxed),
+            lost: self.lost.load(Relaxed),
+            error,
+        }
+    }
+
+    /// Tells of every committed batch.
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.committed.subscribe()
+    }
+
+    fn note_written(&self, records: u64) {
+        self.waiting.fetch_sub(records, Relaxed);
+        self.written.fetch_add(records, Relaxed);
+        self.error.send_if_modified(|error| error.take().is_some());
+        self.committed.send_modify(|batches| *batches += 1);
+    }
+
+    fn note_failed(&self, message: String) {
+        self.error.send_replace(Some(message));
+    }
+
+    fn note_lost(&self, records: u64) {
+        self.waiting.fetch_sub(records, Relaxed);
+        self.lost.fetch_add(records, Relaxed);
+    }
+}

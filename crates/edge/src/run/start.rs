@@ -1,0 +1,313 @@
+//! The steps of a start. Each can fail, and what was done before it is undone by its drop.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwap;
+use ringfence_base::{Entropy, WorkerIndex};
+use ringfence_control::config::Config;
+use ringfence_dialog::TimerTable;
+use ringfence_session::core::{Core, CoreConfig};
+use ringfence_session::owner::Ownership;
+use ringfence_store::{OpenError, Records, SqliteOptions, SqliteRecords, WriteError};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use super::lifecycle::Lifecycle;
+use super::prepare::{Prepared, prepare};
+use super::shared::{Applied, Shared};
+use super::{Edge, Options, Threads};
+use crate::clock::{Clock, unix_now};
+use crate::entropy::SystemEntropy;
+use crate::host;
+use crate::http::Servers;
+use crate::records::{self, RecordSender, WAITING_MAX};
+use crate::tls::build::TlsError;
+use crate::worker::bind::{BindError, Bound, WorkerSockets, bind_all};
+use crate::worker::mailbox::{Notice, Reload};
+use crate::worker::signalling::Router;
+use crate::worker::{Station, Worker, WorkerSetup};
+
+/// Most workers.
+const WORKERS_MAX: usize = 64;
+
+/// Why an edge does not start. Nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Addresses that the host does not give us; all of them.
+    #[error("the host does not give all addresses: {}", listed(errors))]
+    Bind {
+        /// One for each address.
+        errors: Vec<BindError>,
+    },
+    /// The folder for data cannot be made or written.
+    #[error("the folder {} cannot be used", path.display())]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another edge runs with this folder.
+    #[error("another edge is running with the folder {}", path.display())]
+    Running {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The address for metrics or the control socket.
+    #[error("{what} cannot be served")]
+    Serve {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database.
+    #[error("the database of records cannot be opened")]
+    Store(#[source] OpenError),
+    /// The records of calls that an earlier process left open.
+    #[error("the database of records cannot be written")]
+    StoreWrite(#[source] WriteError),
+    /// A thread, a poller or a runtime.
+    #[error("the system refuses a thread or an event queue")]
+    System(#[source] io::Error),
+    /// Certificates and keys.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] TlsError),
+}
+
+fn listed(errors: &[BindError]) -> String {
+    let lines = errors
+        .iter()
+        .map(|error| format!("{error} ({})", error.source));
+    lines.collect::<Vec<String>>().join("; ")
+}
+
+pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError> {
+    if let Err(error) = host::raise_file_limit() {
+        tracing::warn!(%error, "the number of file descriptors cannot be raised");
+    }
+    let lock = lock_folder(&config.edge.data)?;
+    let prepared = prepare(&config, None).map_err(StartError::Tls)?;
+    let count = config
+        .edge
+        .workers
+        .map_or_else(host::cores, usize::from)
+        .clamp(1, WORKERS_MAX);
+    let bound = bind_all(&config.listeners, count);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(StartError::System)?;
+    let store = Arc::new(open_store(&runtime, &config)?);
+    let stations: io::Result<Vec<Station>> = (0..count).map(|_| Station::new()).collect();
+    let stations = stations.map_err(StartError::System)?;
+    let (sender, queue) = RecordSender::new(WAITING_MAX);
+    let (wishes, wished) = mpsc::channel(WISHES_MAX);
+    let (notices, noticed) = mpsc::channel(NOTICES_PER_WORKER * count);
+
+    let mut warnings = options.warnings;
+    warnings.extend(skipped_pairs(&bound));
+    if !bound.errors.is_empty() {
+        return Err(StartError::Bind {
+            errors: bound.errors,
+        });
+    }
+    let progress = Arc::clone(sender.progress());
+    let shared = Arc::new(Shared {
+        started: unix_now(),
+        applied: ArcSwap::from_pointee(first_applied(config, &prepared)),
+        reloading: Mutex::new(()),
+        commands: stations
+            .iter()
+            .map(|station| station.to_commands.clone())
+            .collect(),
+        progress: Arc::clone(&progress),
+        store: Arc::clone(&store),
+        draining: AtomicBool::new(false),
+        stop: AtomicBool::new(false),
+        wishes,
+        warnings,
+    });
+    let edge = &shared.applied.load().config.edge;
+    let servers = {
+        let _context = runtime.enter();
+        Servers::bind(&edge.control, edge.metrics)?
+    };
+    let (control_path, metrics) = (edge.control.clone(), servers.metrics_addr());
+
+    let workers = Crew {
+        timers: options.timers,
+        shared: prepared.reload,
+        records: sender,
+        notices,
+    }
+    .make(stations, bound.workers)
+    .map_err(StartError::System)?;
+    let mut threads = Threads {
+        lock: Some(lock),
+        ..Threads::default()
+    };
+    threads.records = Some(records::start(store, queue, progress).map_err(StartError::System)?);
+    for (index, worker) in workers.into_iter().enumerate() {
+        let thread = spawn(format!("rf-worker-{index}"), move || worker.run());
+        threads.workers.push(thread.map_err(StartError::System)?);
+    }
+    let signals = options.signals;
+    let lifecycle = Lifecycle {
+        shared: Arc::clone(&shared),
+        notices: noticed,
+        wishes: wished,
+        signals,
+    };
+    let served = Arc::clone(&shared);
+    let control = spawn("rf-control".to_owned(), move || {
+        runtime.block_on(async {
+            servers.serve(served);
+            lifecycle.run().await;
+        });
+        // Not to wait for a resolver that still tries.
+        runtime.shutdown_background();
+    });
+    threads.control = Some(control.map_err(StartError::System)?);
+    tracing::info!(workers = count, edge = edge.name, "running");
+    Ok(Edge {
+        shared: Arc::clone(&shared),
+        threads: Mutex::new(threads),
+        control_path,
+        metrics,
+    })
+}
+
+/// The folder, made if it is missing and ours alone while the returned file is open.
+fn lock_folder(path: &Path) -> Result<File, StartError> {
+    let data_error = |source| StartError::Data {
+        path: path.to_owned(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(data_error)?;
+    let options = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .to_owned();
+    let file = options.open(path.join("lock")).map_err(data_error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StartError::Running {
+            path: path.to_owned(),
+        }),
+        Err(fs::TryLockError::Error(source)) => Err(data_error(source)),
+    }
+}
+
+fn open_store(runtime: &Runtime, config: &Config) -> Result<SqliteRecords, StartError> {
+    let options = SqliteOptions {
+        path: config.edge.database(),
+        bytes_max: None,
+    };
+    let store = runtime
+        .block_on(SqliteRecords::open(options))
+        .map_err(StartError::Store)?;
+    let closed = runtime
+        .block_on(store.close_interrupted())
+        .map_err(StartError::StoreWrite)?;
+    if closed > 0 {
+        tracing::warn!(
+            calls = closed,
+            "an earlier process left calls; closed as interrupted"
+        );
+    }
+    Ok(store)
+}
+
+fn skipped_pairs(bound: &Bound) -> impl Iterator<Item = String> {
+    bound.media_skipped.iter().map(|(listener, pairs)| {
+        let warning = format!("listen.{listener}.media: {pairs} port pairs are in use by others");
+        tracing::warn!("{warning}");
+        warning
+    })
+}
+
+fn first_applied(config: Config, prepared: &Prepared) -> Applied {
+    Applied {
+        plan: Arc::clone(&prepared.reload.plan),
+        at: unix_now(),
+        waiting_for_restart: Vec::new(),
+        unresolved: !prepared.unresolved.is_empty(),
+        warnings: prepared.unresolved.clone(),
+        config: Arc::new(config),
+    }
+}
+
+/// What all workers share.
+struct Crew {
+    timers: TimerTable,
+    shared: Reload,
+    records: RecordSender,
+    notices: mpsc::Sender<Notice>,
+}
+
+impl Crew {
+    fn make(self, stations: Vec<Station>, sockets: Vec<WorkerSockets>) -> io::Result<Vec<Worker>> {
+        let workers = stations.len() as u8;
+        let rings: Vec<_> = stations
+            .iter()
+            .map(|station| station.to_handovers.clone())
+            .collect();
+        let mut secret = [0; 16];
+        SystemEntropy::new().fill(&mut secret);
+        let ownership = Ownership::new(secret, workers);
+        let clock = Clock::start();
+        let anchor = clock.anchor();
+        let mut made = Vec::with_capacity(stations.len());
+        for (number, (station, sockets)) in stations.into_iter().zip(sockets).enumerate() {
+            let worker = WorkerIndex::new(number as u8);
+            let config = CoreConfig {
+                worker,
+                workers,
+                secret,
+                anchor,
+                timers: self.timers,
+            };
+            let plan = Arc::clone(&self.shared.plan);
+            made.push(Worker::new(WorkerSetup {
+                index: worker,
+                station,
+                sockets,
+                core: Core::new(config, plan, Box::new(SystemEntropy::new())),
+                router: Router {
+                    worker,
+                    ownership,
+                    rings: rings.clone(),
+                },
+                clock,
+                anchor,
+                shared: self.shared.clone(),
+                records: self.records.clone(),
+                notices: self.notices.clone(),
+            })?);
+        }
+        Ok(made)
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name).spawn(body)
+}
+
+/// Wishes that may wait: the third is like the second.
+const WISHES_MAX: usize = 8;
+/// A worker tells that it is idle, and that it ends.
+const NOTICES_PER_WORKER: usize = 4;

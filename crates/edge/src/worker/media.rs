@@ -1,0 +1,117 @@
+//! The media sockets of a worker: many sockets, one packet at a time.
+//!
+//! The hot path: receive into one buffer, let the plane judge and rewrite it in place, send it
+//! from the socket of the other side. No allocation, no lock, two system calls.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use ringfence_base::{Instant, ListenerId};
+use ringfence_media::{Forward, PACKET_MAX, Plane, PortPair, SocketIndex, TAIL};
+
+use super::snapshot::WorkerCounters;
+use crate::epoll::{Interest, Poller};
+use crate::token::Token;
+use crate::udp::UdpSocket;
+
+/// A bound RTP and RTCP pair, not yet given to a plane.
+#[derive(Debug)]
+pub(crate) struct BoundPair {
+    pub(crate) listener: ListenerId,
+    pub(crate) rtp: UdpSocket,
+    pub(crate) rtcp: UdpSocket,
+}
+
+/// All media sockets of one worker; [`SocketIndex`] is the index.
+pub(crate) struct MediaSockets {
+    sockets: Vec<UdpSocket>,
+    /// Pairs by listener.
+    pairs: Vec<usize>,
+    buffer: Box<[u8; BUFFER]>,
+}
+
+/// Room for the largest packet, one byte to see that a packet is larger, and the tail.
+const BUFFER: usize = PACKET_MAX + 1 + TAIL;
+
+impl MediaSockets {
+    /// Gives the ports to `plane` and watches the sockets.
+    pub(crate) fn new(
+        pairs: Vec<BoundPair>,
+        plane: &mut Plane,
+        poller: &Poller,
+    ) -> io::Result<MediaSockets> {
+        let mut media = MediaSockets {
+            sockets: Vec::new(),
+            pairs: Vec::new(),
+            buffer: Box::new([0; BUFFER]),
+        };
+        for pair in pairs {
+            let addr = pair.rtp.local_addr();
+            let rtp = media.add(pair.rtp, poller)?;
+            let rtcp = media.add(pair.rtcp, poller)?;
+            plane.add_ports(pair.listener, [PortPair { rtp, rtcp, addr }]);
+            if media.pairs.len() <= pair.listener.index() {
+                media.pairs.resize(pair.listener.index() + 1, 0);
+            }
+            media.pairs[pair.listener.index()] += 1;
+        }
+        Ok(media)
+    }
+
+    /// Relays the packet that waits at a socket.
+    #[inline]
+    pub(crate) fn relay(
+        &mut self,
+        now: Instant,
+        plane: &mut Plane,
+        index: u32,
+        counters: &mut WorkerCounters,
+    ) {
+        let Some(socket) = self.sockets.get(index as usize) else {
+            return;
+        };
+        let received = &mut self.buffer[..PACKET_MAX + 1];
+        let (length, from) = match socket.receive(received) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(_) => {
+                counters.receive_errors += 1;
+                return;
+            }
+        };
+        counters.media_received += 1;
+        let index = SocketIndex::new(index);
+        let forward = plane.handle_packet(now, index, from, &mut self.buffer[..], length);
+        if let Some(Forward { socket, to, len }) = forward {
+            let bytes = self.buffer.get(..len);
+            let sent = self
+                .sockets
+                .get(socket.index())
+                .zip(bytes)
+                .map(|(s, b)| s.send(b, to));
+            if !matches!(sent, Some(Ok(()))) {
+                counters.media_refused += 1;
+            }
+        }
+    }
+
+    /// Port pairs of `listener`.
+    pub(crate) fn pairs(&self, listener: ListenerId) -> usize {
+        self.pairs
+            .get(listener.index())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Packets that the kernel dropped at all these sockets.
+    pub(crate) fn kernel_drops(&self) -> u64 {
+        self.sockets.iter().map(UdpSocket::kernel_drops).sum()
+    }
+
+    fn add(&mut self, socket: UdpSocket, poller: &Poller) -> io::Result<SocketIndex> {
+        let index = self.sockets.len() as u32;
+        poller.add(socket.as_fd(), Token::Media(index).encode(), Interest::Read)?;
+        self.sockets.push(socket);
+        Ok(SocketIndex::new(index))
+    }
+}

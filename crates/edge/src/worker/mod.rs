@@ -1,0 +1,407 @@
+//! One worker: a thread with its own sockets, connections, media ports and core, and one loop.
+//!
+//! A turn takes what epoll reports, hands it to the core, runs the timers that are due, and sends
+//! what the core has to send. Nothing in it waits but epoll itself, and no lock is taken.
+
+pub(crate) mod bind;
+pub(crate) mod mailbox;
+pub(crate) mod media;
+pub(crate) mod signalling;
+pub mod snapshot;
+
+use std::io;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use ringfence_base::text::Escaped;
+use ringfence_base::time::WallAnchor;
+use ringfence_base::{HashKey, Instant, ListenerId, Transport, WorkerIndex};
+use ringfence_session::cdr::Outcome;
+use ringfence_session::core::{Core, Input};
+use ringfence_session::event::Event;
+use ringfence_session::refusal::RefusalReason;
+use ringfence_sip::Index;
+use ringfence_store::Entry;
+
+use crate::clock::{Clock, anchor_is_off};
+use crate::entropy::SystemEntropy;
+use crate::epoll::{Poller, Ready, Waker};
+use crate::records::RecordSender;
+use crate::ring::{RingReceiver, RingSender, ring};
+use crate::stream::Streams;
+use crate::throttle::Throttle;
+use crate::token::Token;
+use bind::WorkerSockets;
+use mailbox::{Command, Handover, Notice, Reload};
+use media::MediaSockets;
+use signalling::{Inbound, Router, UdpSignalling, pump, receive_handover};
+use snapshot::{WorkerCounters, WorkerSnapshot};
+
+/// Messages that may wait for a worker from all others together.
+const HANDOVERS_MAX: usize = 8_192;
+/// Commands that may wait for a worker.
+const COMMANDS_MAX: usize = 64;
+/// Hand-overs taken in one turn, so that sockets are not starved.
+const HANDOVERS_PER_TURN: usize = 256;
+/// How often the wall clock is compared.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Bytes of a panicked call's last messages that are logged.
+const DUMP_MAX: usize = 8 * 1024;
+
+/// A worker's ends for others, made before any worker runs.
+pub(crate) struct Station {
+    poller: Poller,
+    waker: Waker,
+    handovers: RingReceiver<Handover>,
+    commands: RingReceiver<Command>,
+    pub(crate) to_handovers: RingSender<Handover>,
+    pub(crate) to_commands: RingSender<Command>,
+}
+
+impl Station {
+    pub(crate) fn new() -> io::Result<Station> {
+        let poller = Poller::new()?;
+        let waker = Waker::new(&poller, Token::Wake.encode())?;
+        let (to_handovers, handovers) = ring(HANDOVERS_MAX, waker.clone());
+        let (to_commands, commands) = ring(COMMANDS_MAX, waker.clone());
+        Ok(Station {
+            poller,
+            waker,
+            handovers,
+            commands,
+            to_handovers,
+            to_commands,
+        })
+    }
+}
+
+/// What a worker is told once.
+pub(crate) struct WorkerSetup {
+    pub(crate) index: WorkerIndex,
+    pub(crate) station: Station,
+    pub(crate) sockets: WorkerSockets,
+    pub(crate) core: Core,
+    pub(crate) router: Router,
+    pub(crate) clock: Clock,
+    pub(crate) anchor: WallAnchor,
+    pub(crate) shared: Reload,
+    pub(crate) records: RecordSender,
+    pub(crate) notices: tokio::sync::mpsc::Sender<Notice>,
+}
+
+/// One worker. Made on the thread that starts it, run on its own.
+pub(crate) struct Worker {
+    index: WorkerIndex,
+    clock: Clock,
+    anchor: WallAnchor,
+    poller: Poller,
+    waker: Waker,
+    handovers: RingReceiver<Handover>,
+    commands: RingReceiver<Command>,
+    core: Core,
+    router: Router,
+    udp: UdpSignalling,
+    media: MediaSockets,
+    streams: Streams,
+    records: RecordSender,
+    notices: tokio::sync::mpsc::Sender<Notice>,
+    counters: WorkerCounters,
+    handover_index: Index,
+    refusal_log: Throttle,
+    panic_log: Throttle,
+    next_housekeeping: Instant,
+    draining: bool,
+    told_idle: bool,
+    listeners: usize,
+}
+
+impl Worker {
+    pub(crate) fn new(setup: WorkerSetup) -> io::Result<Worker> {
+        let WorkerSetup {
+            index,
+            station,
+            sockets,
+            mut core,
+            router,
+            clock,
+            anchor,
+            ..
+        } = setup;
+        let poller = station.poller;
+        let udp = UdpSignalling::new(sockets.udp, &poller)?;
+        let media = MediaSockets::new(sockets.media, core.media_mut(), &poller)?;
+        let key = HashKey::generate(&mut SystemEntropy::new());
+        let Reload { plan, sources, tls } = setup.shared;
+        let mut streams = Streams::new(index, key, sources, tls);
+        for (listener, transport, socket) in sockets.stream {
+            streams.listen(&poller, listener, transport, socket)?;
+        }
+        Ok(Worker {
+            index,
+            clock,
+            anchor,
+            poller,
+            waker: station.waker,
+            handovers: station.handovers,
+            commands: station.commands,
+            core,
+            router,
+            udp,
+            media,
+            streams,
+            records: setup.records,
+            notices: setup.notices,
+            counters: WorkerCounters::default(),
+            handover_index: Index::default(),
+            refusal_log: Throttle::new(5, Duration::from_secs(1)),
+            panic_log: Throttle::new(5, Duration::from_secs(1)),
+            next_housekeeping: Instant::ZERO,
+            draining: false,
+            told_idle: false,
+            listeners: plan.listeners.len(),
+        })
+    }
+
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) {
+        loop {
+            // The core catches what happens inside a call. This boundary is the last resort for
+            // everything else: one broken turn must not end the other calls of this worker.
+            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => break,
+                Err(_) => {
+                    self.counters.panics += 1;
+                    if let Some(suppressed) = self.panic_log.pass(self.clock.now()) {
+                        tracing::error!(worker = self.index.raw(), suppressed, "a turn panicked");
+                    }
+                }
+            }
+        }
+        self.finish();
+        let _ = self.notices.try_send(Notice::Stopped(self.index.raw()));
+    }
+
+    fn turn(&mut self) -> ControlFlow<()> {
+        let ready = self.poller.wait(self.timeout()).unwrap_or_default();
+        let now = self.clock.now();
+        self.counters.turns += 1;
+        let mut woken = false;
+        for place in 0..ready {
+            let ready = self.poller.ready(place);
+            match Token::decode(ready.token) {
+                Some(Token::Media(index)) => {
+                    self.media
+                        .relay(now, self.core.media_mut(), index, &mut self.counters);
+                }
+                Some(Token::Wake) => woken = true,
+                Some(token) => self.on_signalling(now, token, ready),
+                None => {}
+            }
+        }
+        let flow = if woken {
+            self.on_wake(now)
+        } else {
+            ControlFlow::Continue(())
+        };
+        if self.core.poll_timeout().is_some_and(|at| at <= now) {
+            self.core.handle_timeout(now);
+        }
+        self.send_all(now);
+        self.take_events(now);
+        if now >= self.next_housekeeping {
+            self.keep_house(now);
+        }
+        self.tell_when_idle();
+        flow
+    }
+
+    fn on_signalling(&mut self, now: Instant, token: Token, ready: Ready) {
+        let (inbound, udp, streams, poller) = self.split(now);
+        let mut inbound = inbound;
+        match token {
+            Token::Udp(place) => udp.receive(place, &mut inbound),
+            Token::Accept(index) => streams.on_acceptable(now, poller, index),
+            Token::Connection { slot, generation } => {
+                streams.on_ready(now, poller, (slot, generation), ready, &mut inbound);
+            }
+            Token::Media(_) | Token::Wake => {}
+        }
+    }
+
+    /// Takes what other threads have left. What is too much for one turn wakes the next.
+    fn on_wake(&mut self, now: Instant) -> ControlFlow<()> {
+        self.waker.clear();
+        for taken in 0..=HANDOVERS_PER_TURN {
+            if taken == HANDOVERS_PER_TURN {
+                self.waker.wake();
+                break;
+            }
+            let Ok(handover) = self.handovers.try_recv() else {
+                break;
+            };
+            let (core, router, counters) = (&mut self.core, &self.router, &mut self.counters);
+            let mut inbound = Inbound {
+                now,
+                core,
+                router,
+                counters,
+            };
+            let index = &mut self.handover_index;
+            receive_handover(
+                handover,
+                index,
+                &mut self.streams,
+                &self.poller,
+                &mut inbound,
+            );
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Stop = command {
+                return ControlFlow::Break(());
+            }
+            self.on_command(now, command);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Answers go to whoever asked; one who no longer waits is no error.
+    fn on_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Calls(answer) => drop(answer.send(self.core.calls())),
+            Command::Drain => {
+                self.draining = true;
+                self.core.handle_input(now, Input::Drain);
+            }
+            Command::HangUp(id, answer) => {
+                let found = self.core.calls().iter().any(|call| call.id == id);
+                self.core.handle_input(now, Input::HangUp(id));
+                let _ = answer.send(found);
+            }
+            Command::Reload(reload) => {
+                self.core.handle_input(now, Input::Plan(&reload.plan));
+                self.streams.reload(reload.sources, reload.tls);
+            }
+            Command::Snapshot(answer) => drop(answer.send(Box::new(self.snapshot(now)))),
+            Command::Stop => {}
+            Command::Trace(id, answer) => drop(answer.send(self.core.ladder(id))),
+        }
+    }
+
+    /// Sends until nobody has anything to send: a connection that fails while it is written makes
+    /// the core speak again.
+    fn send_all(&mut self, now: Instant) {
+        loop {
+            let (mut inbound, udp, streams, poller) = self.split(now);
+            let any = pump(udp, streams, poller, &mut inbound);
+            streams.finish_turn(now, poller, &mut inbound);
+            if !any {
+                return;
+            }
+        }
+    }
+
+    fn take_events(&mut self, now: Instant) {
+        while let Some(event) = self.core.poll_event() {
+            match event {
+                Event::CallEnded(cdr) => {
+                    tracing::info!(call = %cdr.id, site = cdr.site, outcome = cdr.outcome.as_str(),
+                        status = cdr.status, "call ended");
+                    self.counters.calls_failed += u64::from(cdr.outcome == Outcome::Failed);
+                    if !self.records.push(Entry::Ended(cdr)) {
+                        self.counters.records_lost += 1;
+                    }
+                }
+                Event::CallStarted { id } => tracing::debug!(call = %id, "call started"),
+                Event::CallAnswered { id } => tracing::debug!(call = %id, "call answered"),
+                Event::CallPanicked { id, dump } => {
+                    let dump = dump.get(..DUMP_MAX).unwrap_or(&dump);
+                    tracing::error!(call = %id, last_messages = %Escaped(dump),
+                        "a call's machine panicked; the call was ended");
+                }
+                Event::Refused { flow, reason } => self.log_refusal(now, flow.remote, reason),
+            }
+        }
+    }
+
+    fn log_refusal(&mut self, now: Instant, remote: std::net::SocketAddr, reason: RefusalReason) {
+        if let Some(suppressed) = self.refusal_log.pass(now) {
+            tracing::info!(%remote, reason = reason.as_str(), suppressed, "message refused");
+        }
+    }
+
+    fn keep_house(&mut self, now: Instant) {
+        self.next_housekeeping = now + HOUSEKEEPING;
+        if anchor_is_off(&self.clock, &self.anchor) {
+            tracing::warn!(worker = self.index.raw(), "the host's clock was set");
+            self.anchor = self.clock.anchor();
+            self.core.handle_input(now, Input::Anchor(self.anchor));
+        }
+    }
+
+    fn tell_when_idle(&mut self) {
+        if self.draining && !self.told_idle && self.core.is_idle() {
+            self.told_idle = self
+                .notices
+                .try_send(Notice::Idle(self.index.raw()))
+                .is_ok();
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let next = [self.core.poll_timeout(), self.streams.poll_timeout()];
+        let next = next
+            .into_iter()
+            .flatten()
+            .fold(self.next_housekeeping, Instant::min);
+        Some(next.saturating_since(self.clock.now()))
+    }
+
+    /// The last words: what is queued goes out, connections are closed properly.
+    fn finish(&mut self) {
+        let now = self.clock.now();
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.send_all(now);
+            self.take_events(now);
+            let (mut inbound, _, streams, _) = self.split(now);
+            streams.close_all(&mut inbound);
+        }));
+    }
+
+    fn snapshot(&self, now: Instant) -> WorkerSnapshot {
+        let transactions = self.core.transactions();
+        let plane = self.core.media();
+        let pairs = (0..self.listeners as u8).map(ListenerId::new);
+        WorkerSnapshot {
+            worker: self.index,
+            at: self.anchor.unix_time(now),
+            loop_counters: self.counters.clone(),
+            calls: self.core.counters().clone(),
+            transactions: transactions.counters(),
+            transactions_held: (transactions.client_count(), transactions.server_count()),
+            media: *plane.counters(),
+            media_streams: plane.streams_open(),
+            media_pairs: pairs
+                .map(|id| (self.media.pairs(id), plane.ports_free(id)))
+                .collect(),
+            streams: self.streams.counters(),
+            kernel_drops: (self.udp.kernel_drops(), self.media.kernel_drops()),
+        }
+    }
+
+    /// The parts that a message passes through, borrowed side by side.
+    fn split(&mut self, now: Instant) -> (Inbound<'_>, &mut UdpSignalling, &mut Streams, &Poller) {
+        let (core, router, counters) = (&mut self.core, &self.router, &mut self.counters);
+        let inbound = Inbound {
+            now,
+            core,
+            router,
+            counters,
+        };
+        (inbound, &mut self.udp, &mut self.streams, &self.poller)
+    }
+}
+
+/// Streams are TCP or TLS.
+pub(crate) const STREAM_TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Tls];
