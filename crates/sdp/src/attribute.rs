@@ -121,24 +121,33 @@ pub enum AttributeClass {
 impl AttributeClass {
     /// The class of an attribute by its name.
     pub fn of(name: &str) -> AttributeClass {
-        if Direction::from_name(name).is_some() {
-            return AttributeClass::Direction;
-        }
-        let matches = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-        let starts = |prefix: &str| {
-            name.get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        match name {
-            _ if matches(CODEC) => AttributeClass::Codec,
-            _ if matches(CRYPTO) => AttributeClass::Crypto,
-            _ if matches(DTLS) => AttributeClass::Dtls,
-            _ if matches(GROUP) => AttributeClass::Group,
-            _ if matches(ICE) || starts("ice-") => AttributeClass::Ice,
-            _ if matches(LOCATION) => AttributeClass::Location,
-            _ if matches(CAPABILITY) => AttributeClass::Capability,
-            _ if matches(PRODUCT) => AttributeClass::Product,
-            _ if matches(SOURCE) => AttributeClass::Source,
+        let mut room = [0; LONGER_THAN_KNOWN];
+        let len = name.len().min(LONGER_THAN_KNOWN);
+        let lower = &mut room[..len];
+        lower.copy_from_slice(&name.as_bytes()[..len]);
+        lower.make_ascii_lowercase();
+        match &*lower {
+            b"sendrecv" | b"sendonly" | b"recvonly" | b"inactive" => AttributeClass::Direction,
+            b"rtpmap" | b"fmtp" | b"ptime" | b"maxptime" | b"rtcp-fb" | b"framerate"
+            | b"imageattr" => AttributeClass::Codec,
+            b"crypto" | b"key-mgmt" | b"zrtp-hash" => AttributeClass::Crypto,
+            b"fingerprint" | b"setup" | b"tls-id" | b"dtls-id" | b"identity" | b"connection" => {
+                AttributeClass::Dtls
+            }
+            b"group" | b"mid" | b"bundle-only" => AttributeClass::Group,
+            b"candidate" | b"end-of-candidates" | b"remote-candidates" | b"altc" => {
+                AttributeClass::Ice
+            }
+            [b'i', b'c', b'e', b'-', ..] => AttributeClass::Ice,
+            b"rtcp" | b"rtcp-mux" | b"rtcp-mux-only" | b"rtcp-unicast" | b"source-filter"
+            | b"path" => AttributeClass::Location,
+            b"acap" | b"acfg" | b"bcap" | b"ccap" | b"creq" | b"csup" | b"icap" | b"lcfg"
+            | b"mcap" | b"mfcap" | b"mscap" | b"omcap" | b"pcfg" | b"rmcap" | b"sescap"
+            | b"tcap" => AttributeClass::Capability,
+            b"tool" | b"mediaclk" | b"ts-refclk" => AttributeClass::Product,
+            b"ssrc" | b"ssrc-group" | b"cname" | b"msid" | b"msid-semantic" | b"remote-ssrc" => {
+                AttributeClass::Source
+            }
             _ => AttributeClass::Other,
         }
     }
@@ -243,49 +252,5 @@ impl<'a> IntoIterator for &'a Attributes {
     }
 }
 
-const CAPABILITY: &[&str] = &[
-    "acap", "acfg", "bcap", "ccap", "creq", "csup", "icap", "lcfg", "mcap", "mfcap", "mscap",
-    "omcap", "pcfg", "rmcap", "sescap", "tcap",
-];
-const CODEC: &[&str] = &[
-    "fmtp",
-    "framerate",
-    "imageattr",
-    "maxptime",
-    "ptime",
-    "rtcp-fb",
-    "rtpmap",
-];
-const CRYPTO: &[&str] = &["crypto", "key-mgmt", "zrtp-hash"];
-const DTLS: &[&str] = &[
-    "connection",
-    "dtls-id",
-    "fingerprint",
-    "identity",
-    "setup",
-    "tls-id",
-];
-const GROUP: &[&str] = &["bundle-only", "group", "mid"];
-const ICE: &[&str] = &[
-    "altc",
-    "candidate",
-    "end-of-candidates",
-    "remote-candidates",
-];
-const LOCATION: &[&str] = &[
-    "path",
-    "rtcp",
-    "rtcp-mux",
-    "rtcp-mux-only",
-    "rtcp-unicast",
-    "source-filter",
-];
-const PRODUCT: &[&str] = &["mediaclk", "tool", "ts-refclk"];
-const SOURCE: &[&str] = &[
-    "cname",
-    "msid",
-    "msid-semantic",
-    "remote-ssrc",
-    "ssrc",
-    "ssrc-group",
-];
+/// More than the longest name that has a class of its own, so that a cut name is none of them.
+const LONGER_THAN_KNOWN: usize = 24;

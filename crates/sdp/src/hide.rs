@@ -10,12 +10,14 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use crate::address::{Address, Connection};
 use crate::attribute::{Attribute, AttributeClass, Attributes};
 use crate::description::{Line, Origin, SessionDescription};
 use crate::direction::Direction;
 use crate::media::{Media, MediaKind, Proto};
-use crate::mention::{contains_name, dashed, has_address};
+use crate::mention::{Dashed, contains_name, has_address};
 use crate::text::Text;
 
 /// What [`hide`] writes in place of what it removes, and what must not remain.
@@ -56,10 +58,7 @@ pub struct Hidden {
 /// our own address takes the place of the zeros.
 pub fn hide(description: &mut SessionDescription, hide: &Hide<'_>) -> Hidden {
     let names = names_within(description);
-    let traces = Traces {
-        forbidden: hide.forbidden,
-        names: &names,
-    };
+    let traces = Traces::new(hide.forbidden, &names);
     let mut hidden = Hidden::default();
     keep_hold(description);
     description.origin = Origin::new(hide.session_id, hide.version, hide.address);
@@ -79,29 +78,43 @@ pub fn hide(description: &mut SessionDescription, hide: &Hide<'_>) -> Hidden {
 }
 
 /// What must not remain: the caller's list and the names that the description itself uses as
-/// hosts. Its literal addresses need no list.
+/// hosts. Literal addresses need no list.
 struct Traces<'a> {
     forbidden: &'a [Forbidden<'a>],
     names: &'a [Text],
+    /// The forbidden IPv4 addresses with dashes.
+    dashed: SmallVec<[Dashed; 4]>,
 }
 
-impl Traces<'_> {
+impl<'a> Traces<'a> {
+    fn new(forbidden: &'a [Forbidden<'a>], names: &'a [Text]) -> Traces<'a> {
+        let dashed = forbidden.iter().filter_map(|forbidden| match forbidden {
+            Forbidden::Address(IpAddr::V4(ip)) => Some(Dashed::new(*ip)),
+            _ => None,
+        });
+        Traces {
+            forbidden,
+            names,
+            dashed: dashed.collect(),
+        }
+    }
+
     fn are_in(&self, text: &[u8]) -> bool {
         has_address(text)
             || self
                 .names
                 .iter()
                 .any(|name| contains_name(text, name.as_bytes()))
+            || self.dashed.iter().any(|dashed| dashed.is_in(text))
             || self.forbidden.iter().any(|forbidden| match forbidden {
-                Forbidden::Address(IpAddr::V4(ip)) => contains_name(text, dashed(*ip).as_bytes()),
-                Forbidden::Address(IpAddr::V6(_)) => false,
+                Forbidden::Address(_) => false,
                 Forbidden::Name(name) => contains_name(text, name),
             })
     }
 }
 
 /// Host names in `o=` and `c=` lines.
-fn names_within(description: &SessionDescription) -> Vec<Text> {
+fn names_within(description: &SessionDescription) -> SmallVec<[Text; 2]> {
     let connections = description
         .media
         .iter()

@@ -56,6 +56,6 @@ pub use description::{Bandwidth, Origin, SessionDescription};
 pub use direction::Direction;
 pub use hide::{Forbidden, Hidden, Hide, hide};
 pub use media::{Media, MediaKind, Proto};
-pub use parse::{MAX_BODY, MAX_LINES, MAX_MEDIA, SdpError};
+pub use parse::{MAX_BODY, MAX_FORMATS, MAX_LINES, MAX_MEDIA, SdpError};
 pub use rtcp::Rtcp;
 pub use text::Text;

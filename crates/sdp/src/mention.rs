@@ -1,29 +1,54 @@
 //! Finding addresses and names in free text, however they are written.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Whether the text holds a literal address: four dotted numbers, leading zeros allowed, or an
 /// IPv6 address in any of its forms. The unspecified `::` is none.
 pub(crate) fn has_address(text: &[u8]) -> bool {
-    (memchr::memchr(b'.', text).is_some() && has_v4(text))
-        || (memchr::memchr(b':', text).is_some() && has_v6(text))
+    (memchr::memchr_iter(b'.', text).nth(2).is_some() && has_v4(text))
+        || (memchr::memchr_iter(b':', text).nth(1).is_some() && has_v6(text))
 }
 
 /// Whether `name` is in `text`, whatever its case, with no letter or digit right beside it.
 pub(crate) fn contains_name(text: &[u8], name: &[u8]) -> bool {
-    if name.is_empty() {
+    let Some(first) = name.first() else {
         return false;
-    }
-    text.windows(name.len()).enumerate().any(|(start, window)| {
+    };
+    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+    memchr::memchr2_iter(lower, upper, text).any(|start| {
+        let end = start + name.len();
         let before = start.checked_sub(1).and_then(|before| text.get(before));
-        let after = text.get(start + name.len());
-        window.eq_ignore_ascii_case(name) && !is_alphanumeric(before) && !is_alphanumeric(after)
+        text.get(start..end)
+            .is_some_and(|found| found.eq_ignore_ascii_case(name))
+            && !is_alphanumeric(before)
+            && !is_alphanumeric(text.get(end))
     })
 }
 
 /// `10-0-0-1`: how hosts named after their address write it.
-pub(crate) fn dashed(ip: Ipv4Addr) -> String {
-    ip.to_string().replace('.', "-")
+pub(crate) struct Dashed {
+    text: [u8; MAX_DASHED],
+    len: usize,
+}
+
+impl Dashed {
+    pub(crate) fn new(ip: Ipv4Addr) -> Dashed {
+        let mut dashed = Dashed {
+            text: [0; MAX_DASHED],
+            len: 0,
+        };
+        let [a, b, c, d] = ip.octets();
+        let mut room = &mut dashed.text[..];
+        // An address with dashes is never longer than the room for it.
+        let _ = write!(room, "{a}-{b}-{c}-{d}");
+        dashed.len = MAX_DASHED - room.len();
+        dashed
+    }
+
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        memchr::memchr(b'-', text).is_some() && contains_name(text, &self.text[..self.len])
+    }
 }
 
 fn has_v4(text: &[u8]) -> bool {
@@ -62,6 +87,8 @@ fn has_v6(text: &[u8]) -> bool {
 
 /// Whether an address begins at the run's start, at one of its colons or after it, and ends at the
 /// run's end or before a port. A start or end that touches a letter is none.
+///
+/// The work is bounded by [`MAX_COLONS`] times [`MAX_V6_TEXT`].
 fn run_has_v6(run: &[u8], glued_before: bool, glued_after: bool) -> bool {
     let colons = || {
         run.iter()
@@ -72,11 +99,14 @@ fn run_has_v6(run: &[u8], glued_before: bool, glued_after: bool) -> bool {
     if colons().nth(1).is_none() {
         return false;
     }
-    let starts = (!glued_before)
+    if colons().nth(MAX_COLONS).is_some() {
+        return true;
+    }
+    let mut starts = (!glued_before)
         .then_some(0)
         .into_iter()
         .chain(colons().flat_map(|colon| [colon, colon + 1]));
-    starts.take(MAX_STARTS).any(|start| {
+    starts.any(|start| {
         let ends = (!glued_after)
             .then_some(run.len())
             .into_iter()
@@ -114,11 +144,14 @@ fn is_alphanumeric(byte: Option<&u8>) -> bool {
     byte.is_some_and(u8::is_ascii_alphanumeric)
 }
 
+/// `255-255-255-255`.
+const MAX_DASHED: usize = 15;
+
 /// `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`.
 const MAX_V6_TEXT: usize = 45;
 
-/// More colons than that in one run of hexadecimal digits are no address with a port beside it.
-const MAX_STARTS: usize = 64;
+/// A run with more colons than that is not searched but taken for an address.
+const MAX_COLONS: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -152,6 +185,12 @@ mod tests {
     }
 
     #[test]
+    fn no_run_is_too_long_to_hide_an_address_in() {
+        check_address(&format!("{}fd00::1", "a:".repeat(MAX_COLONS)), true);
+        check_address(&"0:".repeat(10_000), true);
+    }
+
+    #[test]
     fn leaves_what_only_looks_like_one() {
         for text in [
             "",
@@ -172,6 +211,13 @@ mod tests {
         ] {
             check_address(text, false);
         }
+    }
+
+    #[test]
+    fn addresses_with_dashes_are_found() {
+        let dashed = Dashed::new(Ipv4Addr::new(255, 255, 255, 255));
+        assert!(dashed.is_in(b"ip-255-255-255-255.internal"));
+        assert!(!dashed.is_in(b"255-255-255-2551") && !dashed.is_in(b"255.255.255.255"));
     }
 
     #[test]

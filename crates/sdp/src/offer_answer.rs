@@ -3,11 +3,12 @@
 //! Pure checks over two descriptions. [`mend_answer`] first makes an answer as strict as the offer
 //! allows where real peers are careless; [`check_answer`] then refuses what cannot be mended.
 
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::description::SessionDescription;
 use crate::media::{Media, Proto};
-use crate::{Connection, Crypto};
+use crate::{Codec, Connection, Crypto};
 
 /// Why an offer cannot be answered. `media` counts from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -197,11 +198,11 @@ pub fn have_common_format(one: &Media, other: &Media) -> bool {
     if !one.proto.is_rtp() {
         return same_word();
     }
-    let same_codec = || {
-        one.codecs()
-            .any(|codec| other.codecs().any(|theirs| theirs.same_encoding(&codec)))
-    };
-    same_codec() || same_unknown_type(one, other)
+    // Collected once: looking up a codec reads all `rtpmap` lines.
+    let theirs: SmallVec<[Codec<'_>; 8]> = other.codecs().collect();
+    one.codecs()
+        .any(|codec| theirs.iter().any(|their| their.same_encoding(&codec)))
+        || same_unknown_type(one, other)
 }
 
 fn check_stream(
@@ -259,8 +260,8 @@ fn was_offered(offered: &Media, chosen: &Crypto) -> bool {
 fn same_unknown_type(one: &Media, other: &Media) -> bool {
     one.payload_types().any(|number| {
         one.codec(number).is_none()
-            && other.codec(number).is_none()
             && other.payload_types().any(|theirs| theirs == number)
+            && other.codec(number).is_none()
     })
 }
 

@@ -23,6 +23,9 @@ pub const MAX_LINES: usize = 512;
 /// The most media descriptions of a description that is read.
 pub const MAX_MEDIA: usize = 16;
 
+/// The most formats of a media description that is read: as many as there are payload types.
+pub const MAX_FORMATS: usize = 128;
+
 /// Why a description is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SdpError {
@@ -38,6 +41,9 @@ pub enum SdpError {
     /// More than [`MAX_BODY`] bytes.
     #[error("more than {MAX_BODY} bytes")]
     TooLarge,
+    /// A media description with more than [`MAX_FORMATS`] formats.
+    #[error("a media description with more than {MAX_FORMATS} formats")]
+    TooManyFormats,
     /// More than [`MAX_LINES`] lines.
     #[error("more than {MAX_LINES} lines")]
     TooManyLines,
@@ -130,6 +136,9 @@ impl Parser {
         let media = Media::parse(value).ok_or(SdpError::BadMediaLine { line: number })?;
         if media.formats.is_empty() {
             self.defects.insert(Defects::NO_FORMATS);
+        }
+        if media.formats().nth(MAX_FORMATS).is_some() {
+            return Err(SdpError::TooManyFormats);
         }
         self.description.media.push(media);
         self.rank = 0;

@@ -16,10 +16,8 @@ impl Text {
     /// Copies the bytes; each NUL, CR or LF becomes a space.
     pub fn new(bytes: &[u8]) -> Text {
         let mut text = SmallVec::from_slice(bytes);
-        for byte in &mut text {
-            if matches!(byte, 0 | b'\r' | b'\n') {
-                *byte = b' ';
-            }
+        if memchr::memchr3(0, b'\r', b'\n', bytes).is_some() {
+            text.iter_mut().for_each(|byte| *byte = blanked(*byte));
         }
         Text(text)
     }
@@ -46,10 +44,7 @@ impl Text {
 
     /// Appends bytes; each NUL, CR or LF becomes a space.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.0.extend(bytes.iter().map(|&byte| match byte {
-            0 | b'\r' | b'\n' => b' ',
-            other => other,
-        }));
+        self.0.extend(bytes.iter().copied().map(blanked));
     }
 }
 
@@ -93,6 +88,14 @@ impl fmt::Display for Text {
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Escaped(&self.0).fmt(f)
+    }
+}
+
+/// What a line cannot hold becomes a space.
+const fn blanked(byte: u8) -> u8 {
+    match byte {
+        0 | b'\r' | b'\n' => b' ',
+        other => other,
     }
 }
 

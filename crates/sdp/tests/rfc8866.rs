@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use ringfence_sdp::{
-    Address, Attribute, AttributeClass, Connection, Defects, Direction, MAX_BODY, MAX_LINES,
-    MAX_MEDIA, Media, MediaKind, Origin, Proto, SdpError, SessionDescription,
+    Address, Attribute, AttributeClass, Connection, Defects, Direction, MAX_BODY, MAX_FORMATS,
+    MAX_LINES, MAX_MEDIA, Media, MediaKind, Origin, Proto, SdpError, SessionDescription,
 };
 
 /// Reads a description without a defect and checks that it is written as it was read.
@@ -511,6 +511,9 @@ fn bounds_are_kept() {
         "m=audio 1 RTP/AVP 0\r\n".repeat(MAX_MEDIA + 1),
         SdpError::TooManyMedia,
     );
+    let formats = |count: usize| format!("m=audio 1 RTP/AVP{}\r\n", " 0".repeat(count));
+    check_refused(formats(MAX_FORMATS + 1), SdpError::TooManyFormats);
+    assert!(SessionDescription::parse(formats(MAX_FORMATS).as_bytes()).is_ok());
     let body = "m=audio 1 RTP/AVP 0\r\n".repeat(MAX_MEDIA);
     assert!(SessionDescription::parse(body.as_bytes()).is_ok());
 }
