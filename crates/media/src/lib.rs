@@ -41,6 +41,11 @@
 //! so that no name, address or software of one side reaches the other; its CNAME is random per
 //! stream and side. Every packet is forwarded or counted under one [`DropReason`].
 //!
+//! What plain RTP cannot be protected from: somebody on the path, or who can forge the holder's source
+//! address and knows its ports, is heard; and of two unknown sources that compete for a phone
+//! behind NAT inside the window, neither at a host the phone is known by, the first wins. SRTP
+//! answers both.
+//!
 //! # Why a port pair per side, and no shared ports
 //! A shared port ("lane") would save sockets and make batches longer, but must tell streams apart by
 //! source address or SSRC: both are the sender's to choose, the first is unknown until a phone

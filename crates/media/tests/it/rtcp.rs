@@ -212,6 +212,35 @@ fn rtcp_waits_for_a_phone_behind_nat_and_follows_its_host() {
 }
 
 #[test]
+fn rtcp_follows_a_phone_whose_nat_was_rebound() {
+    let host: std::net::IpAddr = "203.0.113.5".parse().unwrap();
+    let outside = SideConfig {
+        latch: LatchPolicy::Symmetric,
+        signalling_host: Some(host),
+        ..config("192.168.1.50:5004")
+    };
+    let mut world = World::described(outside, config(PBX));
+    let mut source = Source::new(1);
+    world
+        .rtp(Side::A, "203.0.113.5:61000", &source.packet())
+        .unwrap();
+    world
+        .rtcp(Side::A, "203.0.113.5:61001", &report(1))
+        .unwrap();
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.rtcp(Side::A, "203.0.113.5:62001", &report(1)), None);
+    world.pass(Duration::from_secs(2));
+    world
+        .rtp(Side::A, "203.0.113.5:62000", &source.packet())
+        .unwrap();
+    assert!(
+        world
+            .rtcp(Side::A, "203.0.113.5:62001", &report(1))
+            .is_some()
+    );
+}
+
+#[test]
 fn a_phone_that_only_listens_latches_by_its_rtcp_rfc6263_4_6() {
     let phone = "203.0.113.5:61000";
     let outside = SideConfig {
