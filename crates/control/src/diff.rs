@@ -1,14 +1,14 @@
 //! What a changed file changes, and what of it takes effect at once.
 //!
 //! Sockets and threads are made at start: a change of a listener's addresses, of the number of
-//! workers or of the data folder waits for a restart. Everything else takes effect for the next
-//! call, and no call is dropped. [`applicable`] gives the configuration that can run now.
+//! workers, of logging or of the data folder waits for a restart. Everything else takes effect for
+//! the next call, and no call is dropped. [`applicable`] gives the configuration that can run now.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use ringfence_base::net::Transport;
-use ringfence_session::plan::{MediaPolicy, Strangers};
+use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 
 use crate::config::{Config, Edge, Listen, Peer, SecretSource, Site, Tenant, spoken};
 
@@ -121,7 +121,10 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
     Config {
         file: wanted.file.clone(),
         edge: running.edge.clone(),
-        limits: wanted.limits,
+        limits: Limits {
+            trace_bytes: running.limits.trace_bytes,
+            ..wanted.limits
+        },
         listeners: listeners.collect(),
         tenants: wanted.tenants.clone(),
         sites: wanted.sites.clone(),
@@ -243,7 +246,7 @@ fn limits(values: &mut Flat, config: &Config) {
     let limits = &config.limits;
     values.table("edge".to_owned());
     values.now("drain_timeout", spoken(limits.drain_timeout));
-    values.now("trace_memory", format!("{}B", limits.trace_bytes));
+    values.restart("trace_memory", format!("{}B", limits.trace_bytes));
     values.table("limits".to_owned());
     values.now("calls_max", limits.calls_max);
     values.now("ring_timeout", spoken(limits.ring_timeout));
@@ -469,9 +472,18 @@ mod tests {
         new.listeners[0].strangers = Strangers::Forbid;
         new.listeners.remove(1);
         new.edge.workers = Some(3);
+        new.limits.trace_bytes = 1;
+        new.limits.calls_max = 7;
         new.peers.retain(|peer| peer.name != "main");
         let running = applicable(&old, &new);
         assert_eq!(running.edge, old.edge);
+        assert_eq!(
+            running.limits,
+            Limits {
+                calls_max: 7,
+                ..old.limits
+            }
+        );
         assert_eq!(
             running.listeners.len(),
             2,
