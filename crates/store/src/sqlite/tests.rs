@@ -463,6 +463,20 @@ async fn text_of_a_stranger_stays_text() {
     assert_eq!((found.from, found.to), (hostile.from, hostile.to));
 }
 
+#[test]
+fn a_csv_line_has_a_cell_for_each_column_with_and_without_a_callee() {
+    let columns = crate::csv::header().split(',').count();
+    for number in [1, 2] {
+        let line = crate::csv::line(&CallRecord::from(&cdr(number, "summit")));
+        assert_eq!(line.split(',').count(), columns, "{line}");
+        assert!(
+            line.contains(",\"+15550100\",\"+13305550100\",false,2026-11-22T"),
+            "{line}"
+        );
+        assert!(line.ends_with("\r\n"));
+    }
+}
+
 /// Set for the process that is killed: where it writes.
 const VICTIM: &str = "RINGFENCE_STORE_TEST_VICTIM";
 const BATCH: u32 = 3;
