@@ -5,7 +5,8 @@
 //! The time limit for a message to become complete is the edge's; see
 //! [`StreamFramer::has_partial`].
 
-use crate::index::{ContentLength, head_end};
+use crate::defects::Defects;
+use crate::index::{ContentLength, Head, head_end};
 use crate::{FatalError, Index, MAX_MESSAGE, Message};
 
 /// Cuts the bytes of one connection into messages. Feed it with [`push`](StreamFramer::push), then
@@ -90,23 +91,15 @@ impl StreamFramer {
         if matches!(bytes, [] | [b'\r' | b'\n', ..]) || bytes.len() < self.awaited {
             return Ok(None);
         }
-        let Some(end) = head_end(bytes, self.searched) else {
-            // The last line end found may be the first half of the blank line.
-            self.searched = bytes.len().saturating_sub(LONGEST_HALF);
-            return match bytes.len() > MAX_MESSAGE {
-                true => fail(&mut self.failed, FramingError::TooLarge),
-                false => Ok(None),
-            };
+        let head = match self.head(index) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.failed = Some(error);
+                return Err(error);
+            }
         };
-        self.searched = end.saturating_sub(LONGEST_HALF + 1);
-        let Some(head_bytes) = bytes.get(..end).filter(|head| head.len() <= MAX_MESSAGE) else {
-            return fail(&mut self.failed, FramingError::TooLarge);
-        };
-        let head = match index.read_head(head_bytes) {
-            Ok(head) => head,
-            Err(error) => return fail(&mut self.failed, FramingError::NotSip(error)),
-        };
-        debug_assert_eq!(head.end, end, "two opinions about the end of the head");
+        let bytes = self.buffer.get(self.start..).unwrap_or_default();
         let error = match head.content_length {
             ContentLength::Bytes(length) if length <= MAX_MESSAGE - head.end => {
                 self.awaited = head.end + length;
@@ -130,6 +123,32 @@ impl StreamFramer {
     /// lasts. To be asked after [`next`](StreamFramer::next) has returned `None`.
     pub fn has_partial(&self) -> bool {
         self.start < self.buffer.len()
+    }
+
+    /// Reads the head if it is complete. Mostly it is, at the first try; otherwise the blank line
+    /// is looked for in what has come since, so that a trickle is not read again and again.
+    fn head(&mut self, index: &mut Index) -> Result<Option<Head>, FramingError> {
+        let bytes = self.buffer.get(self.start..).unwrap_or_default();
+        let within = bytes.get(..MAX_MESSAGE).unwrap_or(bytes);
+        if self.searched == 0
+            && let Ok(head) = index.read_head(within)
+            && !index.defects.contains(Defects::MISSING_BLANK_LINE)
+        {
+            debug_assert_eq!(head_end(bytes, 0), Some(head.end), "two opinions");
+            return Ok(Some(head));
+        }
+        let Some(end) = head_end(within, self.searched) else {
+            // What may be the first part of the blank line is looked at again.
+            self.searched = within.len().saturating_sub(HALF_A_BLANK_LINE);
+            return match bytes.len() > MAX_MESSAGE {
+                true => Err(FramingError::TooLarge),
+                false => Ok(None),
+            };
+        };
+        self.searched = end.saturating_sub(HALF_A_BLANK_LINE + 1);
+        let head = index.read_head(within).map_err(FramingError::NotSip)?;
+        debug_assert_eq!(head.end, end, "two opinions about the end of the head");
+        Ok(Some(head))
     }
 
     /// Skips line ends before a start line; whether there was a keep-alive among them. One CRLF
@@ -168,18 +187,10 @@ impl StreamFramer {
     }
 }
 
-fn fail<'a>(
-    failed: &mut Option<FramingError>,
-    error: FramingError,
-) -> Result<Option<Frame<'a>>, FramingError> {
-    *failed = Some(error);
-    Err(error)
-}
-
 const PING: &[u8] = b"\r\n\r\n";
 
-/// The first part of a blank line that may be all there is yet: LF CR.
-const LONGEST_HALF: usize = 2;
+/// LF CR, which LF may follow.
+const HALF_A_BLANK_LINE: usize = 2;
 
 /// One message that is not complete and one read of the same size.
 const MAX_BUFFERED: usize = 2 * MAX_MESSAGE;

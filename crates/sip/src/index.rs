@@ -8,7 +8,8 @@
 //! are kept as they are. What to refuse is decided in [`validate`](crate::Message::validate_request).
 
 use crate::defects::Defects;
-use crate::lex::{is_lws, is_token, is_wsp, number};
+use crate::lex::{is_lws, is_token_string, is_wsp, number};
+use crate::scan::{Mark, Scanner};
 use crate::start_line::StartSpans;
 use crate::{FatalError, HeaderName, Message, StatusCode};
 
@@ -95,29 +96,18 @@ impl Index {
         self.length = 0;
         self.first = [0; HeaderName::COUNT];
         self.defects = Defects::NONE;
-        let mut lines = Lines {
-            bytes,
-            at: 0,
-            crlf: 0,
-            lf: 0,
-        };
+        let mut lines = Lines::new(bytes);
         let line = lines.next_plain();
         let (start, defects) = StartSpans::parse(line.of(bytes))?;
         self.start = start;
         self.defects = defects;
         let content_length = self.read_headers(bytes, &mut lines);
         let head = bytes.get(..lines.at).unwrap_or(bytes);
-        if lines.lf != 0 {
+        if lines.bare_lf {
             self.defects |= Defects::BARE_LF;
         }
-        if memchr::memchr_iter(b'\r', head).count() != lines.crlf {
-            self.defects |= Defects::BARE_CR;
-        }
-        if memchr::memchr(0, head).is_some() {
-            self.defects |= Defects::NUL;
-        }
-        if !head.is_ascii() && std::str::from_utf8(head).is_err() {
-            self.defects |= Defects::NON_UTF8;
+        if lines.scanner.may_be_unusual() {
+            self.note_unusual(head);
         }
         self.note_missing();
         Ok(Head {
@@ -172,7 +162,10 @@ impl Index {
                 self.defects |= Defects::MALFORMED_HEADER;
                 continue;
             };
-            let header = HeaderName::parse(name.of(bytes));
+            let Some((header, name)) = read_name(bytes, name) else {
+                self.defects |= Defects::MALFORMED_HEADER;
+                continue;
+            };
             if header == HeaderName::ContentLength {
                 content_length = self.read_content_length(content_length, value.of(bytes));
             }
@@ -215,6 +208,21 @@ impl Index {
             } else if entry.header.is_singleton() {
                 self.defects |= Defects::DUPLICATE_SINGLETON;
             }
+        }
+    }
+
+    /// Zero bytes, what is not UTF-8, and CRs that end no line. Off the usual path.
+    #[cold]
+    fn note_unusual(&mut self, head: &[u8]) {
+        if memchr::memchr(0, head).is_some() {
+            self.defects |= Defects::NUL;
+        }
+        if std::str::from_utf8(head).is_err() {
+            self.defects |= Defects::NON_UTF8;
+        }
+        let ends_line = |at: usize| head.get(at + 1) == Some(&b'\n');
+        if memchr::memchr_iter(b'\r', head).any(|at| !ends_line(at)) {
+            self.defects |= Defects::BARE_CR;
         }
     }
 
@@ -272,6 +280,23 @@ impl Span {
     }
 }
 
+/// Which header a name is, white space behind it cut off (`HCOLON`, RFC 3261 §25.1); `None` if it
+/// is no name.
+fn read_name(bytes: &[u8], name: Span) -> Option<(HeaderName, Span)> {
+    let header = HeaderName::at(bytes, name.start.into(), name.end.into());
+    if header != HeaderName::Other {
+        return Some((header, name));
+    }
+    let text = name.of(bytes);
+    let length = text
+        .iter()
+        .rposition(|&byte| !is_wsp(byte))
+        .map_or(0, |last| last + 1);
+    let end = usize::from(name.start) + length;
+    let name = Span::new(name.start.into(), end);
+    is_token_string(name.of(bytes)).then(|| (HeaderName::at(bytes, name.start.into(), end), name))
+}
+
 /// `bytes` from the first byte on that is no line end.
 pub(crate) fn skip_line_ends(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
@@ -296,42 +321,48 @@ pub(crate) fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Walks over the lines and counts their endings.
+/// Walks over the lines.
 struct Lines<'a> {
     bytes: &'a [u8],
+    scanner: Scanner<'a>,
+    /// Where the next line starts.
     at: usize,
-    crlf: usize,
-    lf: usize,
+    /// A line ended in LF alone.
+    bare_lf: bool,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(bytes: &'a [u8]) -> Lines<'a> {
+        Lines {
+            bytes,
+            scanner: Scanner::new(bytes),
+            at: 0,
+            bare_lf: false,
+        }
+    }
+
     /// The next line without its end, folds not looked for.
     fn next_plain(&mut self) -> Span {
         let start = self.at;
-        Span::new(start, self.end_line(start))
+        let line_feed = self.scanner.next_line_feed();
+        Span::new(start, self.end_line(start, line_feed))
     }
 
-    /// The next header with its folded lines, outer white space trimmed from the value; `None`,
-    /// and the line skipped, if it is none.
+    /// The next header with its folded lines: the name with white space behind it, and the value
+    /// without white space around it; `None`, and the line skipped, if it has no colon.
     fn next_header(&mut self) -> Option<(Span, Span)> {
         let start = self.at;
-        let line = self.bytes.get(start..).unwrap_or_default();
-        let name_length = line
-            .iter()
-            .position(|&byte| !is_token(byte))
-            .unwrap_or(line.len());
-        let name_end = start + name_length;
-        let mut end = self.end_line(name_end);
+        let (colon, line_feed) = match self.scanner.next_mark() {
+            Mark::Colon(colon) => (Some(colon), self.scanner.next_line_feed()),
+            Mark::LineFeed(line_feed) => (None, Some(line_feed)),
+            Mark::End => (None, None),
+        };
+        let mut end = self.end_line(start, line_feed);
         while self.bytes.get(self.at).is_some_and(|&byte| is_wsp(byte)) {
-            end = self.end_line(self.at);
+            let line_feed = self.scanner.next_line_feed();
+            end = self.end_line(self.at, line_feed);
         }
-        let mut colon = name_end;
-        while self.bytes.get(colon).is_some_and(|&byte| is_wsp(byte)) {
-            colon += 1;
-        }
-        if name_length == 0 || self.bytes.get(colon) != Some(&b':') {
-            return None;
-        }
+        let colon = colon?;
         let mut value = colon + 1;
         while value < end && self.bytes.get(value).is_some_and(|&byte| is_lws(byte)) {
             value += 1;
@@ -339,24 +370,21 @@ impl Lines<'_> {
         while end > value && self.bytes.get(end - 1).is_some_and(|&byte| is_lws(byte)) {
             end -= 1;
         }
-        Some((Span::new(start, name_end), Span::new(value, end)))
+        Some((Span::new(start, colon), Span::new(value, end)))
     }
 
-    /// Goes beyond the next line end after `from`; where the line's text ended.
-    fn end_line(&mut self, from: usize) -> usize {
-        let rest = self.bytes.get(from..).unwrap_or_default();
-        let Some(length) = memchr::memchr(b'\n', rest) else {
+    /// Goes on after the line that started at `start`; where its text ended.
+    fn end_line(&mut self, start: usize, line_feed: Option<usize>) -> usize {
+        let Some(line_feed) = line_feed else {
             self.at = self.bytes.len();
             return self.at;
         };
-        let lf = from + length;
-        self.at = lf + 1;
-        if length != 0 && self.bytes.get(lf - 1) == Some(&b'\r') {
-            self.crlf += 1;
-            lf - 1
+        self.at = line_feed + 1;
+        if line_feed > start && self.bytes.get(line_feed - 1) == Some(&b'\r') {
+            line_feed - 1
         } else {
-            self.lf += 1;
-            lf
+            self.bare_lf = true;
+            line_feed
         }
     }
 }

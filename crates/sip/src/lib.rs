@@ -26,6 +26,7 @@ mod message;
 mod method;
 mod name_addr;
 mod params;
+mod scan;
 mod start_line;
 mod status;
 mod uri;

@@ -29,6 +29,10 @@ pub struct Field<'a> {
 
 /// One value of a Contact header.
 #[derive(Clone, Copy, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a borrowed view that nobody keeps"
+)]
 pub enum Contact<'a> {
     /// An address.
     Address(NameAddr<'a>),
