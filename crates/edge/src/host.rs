@@ -67,6 +67,15 @@ pub fn free_bytes(path: &std::path::Path) -> io::Result<u64> {
     Ok(info.f_bavail.saturating_mul(info.f_frsize))
 }
 
+/// Whether a time service keeps the host's clock in step; `None` when the host does not tell.
+pub fn clock_is_synchronised() -> Option<bool> {
+    // SAFETY: `timex` is plain integers; all zero is valid and asks for nothing to be changed.
+    let mut clock: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `clock` is valid for the kernel to read and write.
+    let state = unsafe { libc::adjtimex(&mut clock) };
+    (state >= 0).then_some(clock.status & libc::STA_UNSYNC == 0)
+}
+
 /// How many cores this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -134,7 +134,11 @@ async fn record(State(shared): Edge, Path(id): Path<String>) -> Answer<CallRecor
 async fn check_up(State(shared): Edge) -> Json<ringfence_control::api::Doctor> {
     let config = Arc::clone(&shared.applied.load().config);
     let work = move || doctor::check_running(&config);
-    Json(tokio::task::spawn_blocking(work).await.unwrap_or_default())
+    let mut report = tokio::task::spawn_blocking(work).await.unwrap_or_default();
+    report
+        .checks
+        .extend(doctor::check_lines(&view::lines(&shared).lines));
+    Json(report)
 }
 
 async fn reload(State(shared): Edge) -> Answer<Reload> {

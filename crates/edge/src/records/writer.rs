@@ -141,3 +141,139 @@ impl<R: Records> Writer<R> {
 fn error_cause(error: &dyn std::error::Error) -> String {
     error.source().map(ToString::to_string).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use ringfence_base::UnixTime;
+    use ringfence_session::call_id::CallId;
+    use ringfence_session::cdr::{Cdr, Direction, EndedBy, LegRecord, Outcome};
+    use ringfence_store::{QueryError, Scope, Stored, WriteError};
+
+    use super::*;
+    use crate::records::RecordSender;
+
+    /// A database whose first writes fail.
+    struct Stubborn {
+        refusals: AtomicU32,
+        written: AtomicU32,
+    }
+
+    impl Records for Stubborn {
+        async fn write(&self, entries: &[Entry]) -> Result<(), WriteError> {
+            if self
+                .refusals
+                .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+                .is_ok()
+            {
+                return Err(WriteError::DiskFull {
+                    source: sqlx::Error::WorkerCrashed,
+                });
+            }
+            self.written.fetch_add(entries.len() as u32, Relaxed);
+            Ok(())
+        }
+
+        async fn close_interrupted(&self) -> Result<u64, WriteError> {
+            Ok(0)
+        }
+
+        async fn prune(&self, _: UnixTime) -> Result<u64, WriteError> {
+            Ok(0)
+        }
+
+        async fn recent(&self, _: Scope<'_>, _: u32) -> Result<Vec<Stored>, QueryError> {
+            Ok(Vec::new())
+        }
+
+        async fn after(&self, _: Scope<'_>, _: i64, _: u32) -> Result<Vec<Stored>, QueryError> {
+            Ok(Vec::new())
+        }
+
+        async fn by_id(&self, _: Scope<'_>, _: CallId) -> Result<Option<Stored>, QueryError> {
+            Ok(None)
+        }
+
+        async fn count(&self, _: Scope<'_>) -> Result<u64, QueryError> {
+            Ok(0)
+        }
+    }
+
+    fn record() -> Entry {
+        let leg = LegRecord {
+            peer: "carrier".into(),
+            call_id: "x".into(),
+            local_tag: "l".into(),
+            remote_tag: "r".into(),
+            remote: "127.0.0.1:5060".parse().unwrap(),
+            transport: ringfence_base::Transport::Udp,
+            status: None,
+            media: None,
+        };
+        let at = UnixTime::from_micros(1);
+        Entry::Ended(Box::new(Cdr {
+            id: CallId::from_raw(1),
+            tenant: "t".into(),
+            site: "s".into(),
+            direction: Direction::Inbound,
+            from: "1".into(),
+            to: "2".into(),
+            emergency: false,
+            ingress: leg,
+            egress: None,
+            started: at,
+            ringing: None,
+            answered: None,
+            ended: at,
+            outcome: Outcome::Refused,
+            status: 404,
+            q850: 1,
+            ended_by: EndedBy::Edge,
+            rule: "none".into(),
+        }))
+    }
+
+    fn store(refusals: u32) -> Arc<Stubborn> {
+        Arc::new(Stubborn {
+            refusals: AtomicU32::new(refusals),
+            written: AtomicU32::new(0),
+        })
+    }
+
+    #[test]
+    fn what_waits_is_written_before_the_end_and_tried_again_when_the_disk_refuses() {
+        let store = store(2);
+        let (sender, queue) = RecordSender::new(16);
+        let progress = Arc::clone(sender.progress());
+        assert!((0..10).all(|_| sender.push(record())));
+        assert_eq!(progress.status().waiting, 10);
+        start(Arc::clone(&store), queue, Arc::clone(&progress))
+            .unwrap()
+            .finish();
+        let status = progress.status();
+        assert_eq!((status.waiting, status.written, status.lost), (0, 10, 0));
+        assert_eq!((status.error, store.written.load(Relaxed)), (None, 10));
+    }
+
+    #[test]
+    fn a_disk_that_never_takes_them_does_not_keep_the_process() {
+        let (sender, queue) = RecordSender::new(16);
+        let progress = Arc::clone(sender.progress());
+        assert!(sender.push(record()));
+        start(store(u32::MAX), queue, Arc::clone(&progress))
+            .unwrap()
+            .finish();
+        let status = progress.status();
+        assert_eq!((status.waiting, status.written, status.lost), (0, 0, 1));
+        assert_eq!(status.state, ringfence_control::api::RecordsState::Failing);
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted() {
+        let (sender, _queue) = RecordSender::new(2);
+        assert_eq!((0..5).filter(|_| sender.push(record())).count(), 2);
+        let status = sender.progress().status();
+        assert_eq!((status.waiting, status.lost), (2, 3));
+    }
+}

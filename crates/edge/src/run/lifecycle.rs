@@ -24,11 +24,12 @@ pub(crate) struct Lifecycle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) notices: Receiver<Notice>,
     pub(crate) wishes: Receiver<Wish>,
-    /// Whether the process's signals are ours to handle.
-    pub(crate) signals: bool,
+    /// The process's signals, if they are ours to handle.
+    pub(crate) signals: Option<Signals>,
 }
 
-struct Signals {
+/// Handlers that are in place as soon as this is made.
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -37,7 +38,7 @@ struct Signals {
 impl Lifecycle {
     /// Runs until every worker has ended.
     pub(crate) async fn run(mut self) {
-        let mut signals = self.signals.then(Signals::new).and_then(Result::ok);
+        let mut signals = self.signals.take();
         let workers = self.shared.commands.len();
         let (mut idle, mut stopped) = (0, 0);
         let mut deadline = None;
@@ -119,7 +120,8 @@ impl Lifecycle {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Signals> {
+    /// To be called inside a runtime's context.
+    pub(crate) fn new() -> std::io::Result<Signals> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -18,7 +18,7 @@ use ringfence_store::{OpenError, Records, SqliteOptions, SqliteRecords, WriteErr
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Lifecycle, Signals};
 use super::prepare::{Prepared, prepare};
 use super::shared::{Applied, Shared};
 use super::{Edge, Options, Threads};
@@ -137,9 +137,13 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         warnings,
     });
     let edge = &shared.applied.load().config.edge;
-    let servers = {
+    let (servers, signals) = {
         let _context = runtime.enter();
-        Servers::bind(&edge.control, edge.metrics)?
+        let signals = options.signals.then(Signals::new).transpose();
+        (
+            Servers::bind(&edge.control, edge.metrics)?,
+            signals.map_err(StartError::System)?,
+        )
     };
     let (control_path, metrics) = (edge.control.clone(), servers.metrics_addr());
 
@@ -160,7 +164,6 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         let thread = spawn(format!("rf-worker-{index}"), move || worker.run());
         threads.workers.push(thread.map_err(StartError::System)?);
     }
-    let signals = options.signals;
     let lifecycle = Lifecycle {
         shared: Arc::clone(&shared),
         notices: noticed,

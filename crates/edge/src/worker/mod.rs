@@ -306,7 +306,7 @@ impl Worker {
         while let Some(event) = self.core.poll_event() {
             match event {
                 Event::CallEnded(cdr) => {
-                    tracing::info!(call = %cdr.id, site = cdr.site, outcome = cdr.outcome.as_str(),
+                    tracing::debug!(call = %cdr.id, site = cdr.site, outcome = cdr.outcome.as_str(),
                         status = cdr.status, "call ended");
                     self.counters.calls_failed += u64::from(cdr.outcome == Outcome::Failed);
                     if !self.records.push(Entry::Ended(cdr)) {

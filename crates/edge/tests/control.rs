@@ -1,0 +1,314 @@
+//! The control API, metrics, reload, and what refuses a start.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use ringfence_control::api::{
+    ApiError, CallRecord, Calls, CheckState, Doctor, HangUp, LineState, Lines, Records, Reload,
+    Status, Trace,
+};
+use ringfence_edge::{Edge, Options, StartError, doctor};
+use serde::de::DeserializeOwned;
+use support::{Agent, CallFacts, Net, PATIENCE, Setup, eventually, write_config};
+
+/// One request over any stream: the status code and the body.
+fn ask(mut stream: impl Read + Write, method: &str, path: &str) -> (u16, String) {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+#[track_caller]
+fn api<T: DeserializeOwned>(setup: &Setup, method: &str, path: &str, expected: u16) -> T {
+    let stream = UnixStream::connect(setup.edge.control_path()).unwrap();
+    let (status, body) = ask(stream, method, path);
+    assert_eq!(status, expected, "{body}");
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+fn scrape(setup: &Setup, path: &str) -> (u16, String) {
+    ask(
+        TcpStream::connect(setup.edge.metrics_addr().unwrap()).unwrap(),
+        "GET",
+        path,
+    )
+}
+
+/// A call from the carrier, answered by the PBX.
+fn set_up(setup: &Setup, carrier: &Agent, pbx: &Agent, id: &str) -> CallFacts {
+    let mut call = CallFacts::new(id, "+13305550100", setup.outside());
+    carrier.send(
+        &carrier.request(&call, "INVITE", 1, &carrier.sdp()),
+        setup.outside(),
+    );
+    let invite = pbx.expect("INVITE");
+    pbx.send(&pbx.answer(&invite, "200 OK", &pbx.sdp()), setup.inside());
+    call.answered(&carrier.expect("SIP/2.0 200"));
+    carrier.send(&carrier.request(&call, "ACK", 1, ""), setup.outside());
+    pbx.expect("ACK");
+    call
+}
+
+#[test]
+fn the_api_shows_a_call_while_it_is_up_and_its_record_after() {
+    let setup = Setup::start(2);
+    let (carrier, pbx) = (Agent::bind(setup.net.carrier), Agent::bind(setup.net.pbx));
+    let mode = std::fs::metadata(setup.edge.control_path())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else may connect");
+    let mut followed = UnixStream::connect(setup.edge.control_path()).unwrap();
+    followed.set_read_timeout(Some(PATIENCE)).unwrap();
+    followed
+        .write_all(b"GET /v1/calls/follow HTTP/1.1\r\nHost: edge\r\n\r\n")
+        .unwrap();
+    let mut followed = BufReader::new(followed).lines().map(Result::unwrap);
+    assert!(
+        followed.by_ref().any(|line| line.is_empty()),
+        "the end of the head"
+    );
+
+    set_up(&setup, &carrier, &pbx, "shown");
+    let calls: Calls = api(&setup, "GET", "/v1/calls?limit=5", 200);
+    let call = &calls.calls[0];
+    assert_eq!(
+        (calls.total, call.from.as_str(), call.to.as_str()),
+        (1, "+13125550001", "+13305550100")
+    );
+    assert_eq!(call.rule, "trunk carrier-a -> site summit -> pbx main");
+    let lines: Lines = api(&setup, "GET", "/v1/lines", 200);
+    let states: Vec<_> = lines
+        .lines
+        .iter()
+        .map(|l| (l.name.as_str(), l.verdict.state, l.calls))
+        .collect();
+    assert_eq!(
+        states,
+        [("carrier-a", LineState::Up, 1), ("main", LineState::Up, 1)]
+    );
+    let trace: Trace = api(&setup, "GET", &format!("/v1/calls/{}/trace", call.id), 200);
+    let ladder: Vec<&str> = trace
+        .entries
+        .iter()
+        .map(|entry| entry.summary.as_str())
+        .collect();
+    assert_eq!(ladder.first(), Some(&"INVITE"));
+    assert!(
+        ladder.contains(&"200 OK (INVITE)") && ladder.contains(&"ACK"),
+        "{ladder:?}"
+    );
+    assert!(!trace.truncated);
+
+    let path = format!("/v1/calls/{}/hangup", call.id);
+    let hung: HangUp = api(&setup, "POST", &path, 200);
+    assert!(hung.found);
+    let bye = pbx.expect("BYE");
+    pbx.send(&pbx.answer(&bye, "200 OK", ""), setup.inside());
+    let bye = carrier.expect("BYE");
+    carrier.send(&carrier.answer(&bye, "200 OK", ""), setup.outside());
+    let line = followed.find(|line| line.starts_with('{')).unwrap();
+    let record: CallRecord = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (
+            &record.id,
+            record.outcome.as_str(),
+            record.ended_by.as_str()
+        ),
+        (&call.id, "answered", "edge")
+    );
+    let records: Records = api(&setup, "GET", "/v1/records?after=0", 200);
+    assert_eq!(records.records, std::slice::from_ref(&record));
+    let one: CallRecord = api(&setup, "GET", &format!("/v1/records/{}", call.id), 200);
+    assert_eq!(one, record);
+    let status: Status = api(&setup, "GET", "/v1/status", 200);
+    assert_eq!(
+        (status.calls, status.calls_total, status.records.written),
+        (0, 1, 1)
+    );
+    assert!(!status.is_degraded());
+}
+
+#[test]
+fn what_is_not_there_is_said_with_a_way_out() {
+    let setup = Setup::start(1);
+    for (path, status) in [
+        ("/v1/nothing", 404),
+        ("/v1/calls/short/trace", 400),
+        ("/v1/calls/0000000000000/trace", 404),
+        ("/v1/calls/7zzzzzzzzzzzz/trace", 404),
+        ("/v1/records/0000000000000", 404),
+    ] {
+        let error: ApiError = api(&setup, "GET", path, status);
+        assert!(!error.fix.is_empty());
+    }
+}
+
+#[test]
+fn metrics_count_what_happened() {
+    let setup = Setup::start(2);
+    let (carrier, pbx) = (Agent::bind(setup.net.carrier), Agent::bind(setup.net.pbx));
+    set_up(&setup, &carrier, &pbx, "counted");
+    assert_eq!(scrape(&setup, "/healthz"), (200, "ok\n".to_owned()));
+    let (status, text) = scrape(&setup, "/metrics");
+    assert_eq!(status, 200);
+    let sum = |name: &str| -> f64 {
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name}{{")));
+        lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    };
+    assert_eq!(sum("ringfence_calls_tried_total"), 1.0);
+    assert_eq!(sum("ringfence_calls"), 1.0);
+    assert_eq!(sum("ringfence_media_streams"), 1.0);
+    assert_eq!(sum("ringfence_peer_calls"), 2.0);
+    assert_eq!(sum("ringfence_kernel_drops_total"), 0.0);
+    assert!(sum("ringfence_datagrams_received_total") >= 3.0);
+}
+
+#[test]
+fn a_reload_changes_what_can_change_and_drops_no_call() {
+    let setup = Setup::start(2);
+    let (carrier, pbx) = (Agent::bind(setup.net.carrier), Agent::bind(setup.net.pbx));
+    let call = set_up(&setup, &carrier, &pbx, "kept");
+    let text = setup.net.config("workers = 2", "");
+    let ip = setup.net.edge;
+    write_config(
+        setup.folder.path(),
+        &text.replace("channels = 8", "channels = 0x"),
+    );
+    let refused: Reload = api(&setup, "POST", "/v1/reload", 200);
+    assert!(!refused.applied && !refused.diagnostics.is_empty());
+    let changed = text.replace("channels = 8", "channels = 1").replace(
+        &format!("udp = \"{ip}:5060\""),
+        &format!("udp = \"{ip}:5999\""),
+    );
+    write_config(setup.folder.path(), &changed);
+    let report: Reload = api(&setup, "POST", "/v1/reload", 200);
+    let changes: Vec<_> = report
+        .changes
+        .iter()
+        .map(|c| (c.key.as_str(), c.effect.as_str()))
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            ("listen.outside.udp", "restart"),
+            ("site.summit.channels", "now")
+        ]
+    );
+    let status: Status = api(&setup, "GET", "/v1/status", 200);
+    assert_eq!(status.config.waiting_for_restart.len(), 1);
+    // The call counts under the new plan too: its channel is the only one.
+    let second = CallFacts::new("second", "+13305550100", setup.outside());
+    carrier.send(
+        &carrier.request(&second, "INVITE", 1, &carrier.sdp()),
+        setup.outside(),
+    );
+    let refusal = carrier.expect("SIP/2.0 ");
+    let refusal = if refusal.starts_with("SIP/2.0 100") {
+        carrier.expect("SIP/2.0 ")
+    } else {
+        refusal
+    };
+    assert!(
+        refusal.starts_with("SIP/2.0 486") || refusal.starts_with("SIP/2.0 503"),
+        "{refusal}"
+    );
+    carrier.send(&carrier.request(&second, "ACK", 1, ""), setup.outside());
+    carrier.send(&carrier.request(&call, "BYE", 2, ""), setup.outside());
+    let bye = pbx.expect("BYE");
+    pbx.send(&pbx.answer(&bye, "200 OK", ""), setup.inside());
+    carrier.expect("SIP/2.0 200");
+}
+
+fn start(folder: &Path, text: &str) -> Result<Edge, StartError> {
+    let file = write_config(folder, text);
+    Edge::start(
+        ringfence_control::load(&file).unwrap().config,
+        Options::default(),
+    )
+}
+
+#[test]
+fn a_second_edge_with_the_same_folder_or_addresses_is_refused_and_says_all() {
+    let setup = Setup::start(2);
+    let text = setup.net.config("workers = 2", "");
+    let again = start(setup.folder.path(), &text);
+    assert!(matches!(again, Err(StartError::Running { .. })));
+    let elsewhere = tempfile::tempdir().unwrap();
+    match start(elsewhere.path(), &text) {
+        Err(StartError::Bind { errors }) => {
+            // Two listeners with UDP, TCP and media each.
+            assert_eq!(errors.len(), 6, "{errors:?}");
+        }
+        other => panic!("{:?}", other.err()),
+    }
+}
+
+#[test]
+fn a_media_port_in_use_is_skipped_and_said() {
+    let net = Net::new();
+    let _taken = UdpSocket::bind(SocketAddr::new(net.edge, 30_005)).unwrap();
+    let setup = Setup::with(net, &net.config("workers = 3", ""));
+    let status = setup.edge.status().unwrap();
+    let outside = &status.listeners[0];
+    assert_eq!((outside.media_pairs, outside.media_pairs_used), (19, 0));
+    assert_eq!(
+        status.warnings,
+        ["listen.outside.media: 1 port pairs are in use by others"]
+    );
+}
+
+#[test]
+fn the_doctor_looks_at_a_running_and_a_stopped_edge() {
+    let setup = Setup::start(1);
+    let report: Doctor = api(&setup, "GET", "/v1/doctor", 200);
+    let state = |report: &Doctor, name: &str| {
+        report
+            .checks
+            .iter()
+            .find(|check| check.name == name)
+            .map(|check| check.state)
+    };
+    assert_eq!(state(&report, "data folder"), Some(CheckState::Ok));
+    assert_eq!(
+        state(&report, "line trunk.carrier-a"),
+        Some(CheckState::Unknown)
+    );
+    let file = setup.folder.path().join("ringfence.toml");
+    let config = ringfence_control::load(&file).unwrap().config;
+    let report = doctor::check_stopped(&config);
+    assert_eq!(
+        state(&report, "address listen.outside.udp"),
+        Some(CheckState::Failed)
+    );
+    setup.edge.stop();
+    setup.edge.join();
+    let report = doctor::check_stopped(&config);
+    assert_eq!(state(&report, "addresses"), Some(CheckState::Ok));
+}
+
+#[test]
+fn two_edges_live_in_one_process_and_a_stopped_one_can_start_again() {
+    let (first, second) = (Setup::start(1), Setup::start(2));
+    for setup in [&first, &second] {
+        let status: Status = api(setup, "GET", "/v1/status", 200);
+        assert_eq!(status.calls, 0);
+    }
+    let (net, folder) = (first.net, first.folder);
+    drop(first.edge);
+    let again = start(folder.path(), &net.config("workers = 2", "")).unwrap();
+    eventually("the edge answering", || again.status().ok());
+}
