@@ -1,0 +1,168 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A fence around a business's phone lines.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Print one JSON value on standard output instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which edge is meant.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Target {
+    /// The configuration of the edge that is asked.
+    #[arg(
+        long,
+        global = true,
+        default_value = "ringfence.toml",
+        value_name = "FILE"
+    )]
+    pub(crate) config: PathBuf,
+
+    /// The control socket of the edge that is asked, if there is no configuration at hand.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Validate a configuration and say everything that is wrong with it.
+    Check {
+        /// The file.
+        #[arg(default_value = "ringfence.toml", value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Run the edge in the foreground. SIGTERM drains, SIGHUP reloads.
+    Run {
+        /// Same as the global --config.
+        #[arg(skip)]
+        config: Option<PathBuf>,
+    },
+    /// Run the main job on this machine: real sockets, simulated carrier, PBX, callers, attacker.
+    Demo(DemoOptions),
+    /// How the edge is doing.
+    Status,
+    /// The lines, and what proves that they work.
+    Lines,
+    /// Calls in progress.
+    Calls {
+        /// Keep showing them, refreshed each second, until Ctrl-C.
+        #[arg(long)]
+        follow: bool,
+        /// Show the last N calls that are over instead.
+        #[arg(long, value_name = "N", conflicts_with = "follow")]
+        records: Option<u32>,
+        #[command(subcommand)]
+        command: Option<CallsCommand>,
+    },
+    /// Look for what is wrong with this host and set-up.
+    Doctor,
+    /// Apply the changed configuration file without dropping a call. Same as SIGHUP.
+    Reload,
+    /// Take no new calls, let those in progress end, then stop. Same as SIGTERM.
+    Drain,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CallsCommand {
+    /// The ladder of one call: every message on both legs.
+    Trace {
+        /// The call's id, as `ringfence calls` shows it.
+        id: String,
+    },
+    /// End one call.
+    Hangup {
+        /// The call's id.
+        id: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// Stop after this long (30s, 2m). Without it, the demo runs until Ctrl-C.
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    pub(crate) length: Option<Duration>,
+
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// New calls a second.
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) rate: f64,
+
+    /// Keep the folder with the demo's configuration, certificates and database.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+/// `90`, `30s`, `2m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("write a number with s, m or h, like 30s".to_owned()),
+    };
+    match number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+    {
+        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err("write a number with s, m or h, like 30s".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_issue_spellings_parse() {
+        for line in [
+            "ringfence check ringfence.toml",
+            "ringfence run --config ringfence.toml",
+            "ringfence status --json",
+            "ringfence lines",
+            "ringfence calls --follow",
+            "ringfence calls trace 0123456789abc --json",
+            "ringfence doctor",
+            "ringfence reload",
+            "ringfence demo --for 30s --json",
+        ] {
+            Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert!(duration("0s").is_err() && duration("5d").is_err() && duration("").is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! Asking a running edge: HTTP over its Unix socket.
+
+use std::path::{Path, PathBuf};
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use ringfence_control::api::ApiError;
+use ringfence_control::config;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::args::Target;
+
+/// Why the edge gave no answer.
+#[derive(Debug)]
+pub(crate) enum ClientError {
+    /// Nobody listens on the socket.
+    NotRunning {
+        socket: PathBuf,
+        source: std::io::Error,
+    },
+    /// The socket may not be opened by this user.
+    Denied { socket: PathBuf },
+    /// The edge refused.
+    Api(ApiError),
+}
+
+impl std::fmt::Display for ClientError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ClientError::NotRunning { socket, source } => write!(
+                f,
+                "no edge answers at {}: {source}; start it with `ringfence run`, or name its \
+                 configuration with --config",
+                socket.display()
+            ),
+            ClientError::Denied { socket } => write!(
+                f,
+                "{} may not be opened by this user; run the command as the user that runs the \
+                 edge",
+                socket.display()
+            ),
+            ClientError::Api(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// Largest answer that is read.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// The control socket that is meant.
+pub(crate) fn socket_of(target: &Target) -> anyhow::Result<PathBuf> {
+    if let Some(socket) = &target.socket {
+        return Ok(socket.clone());
+    }
+    let loaded = config::load(&target.config)?;
+    Ok(loaded.config.edge.control)
+}
+
+/// One request; the answer as the JSON type that it is.
+pub(crate) fn ask<T: DeserializeOwned>(
+    target: &Target,
+    method: Method,
+    path: &str,
+) -> anyhow::Result<T> {
+    let bytes = ask_raw(target, method, path)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| anyhow::anyhow!("the edge's answer does not read as expected: {error}"))
+}
+
+/// One request; the answer as the bytes of its JSON.
+pub(crate) fn ask_raw(target: &Target, method: Method, path: &str) -> anyhow::Result<Vec<u8>> {
+    let socket = socket_of(target)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(request(&socket, method, path))
+}
+
+async fn request(socket: &Path, method: Method, path: &str) -> anyhow::Result<Vec<u8>> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|source| match source.kind() {
+            std::io::ErrorKind::PermissionDenied => ClientError::Denied {
+                socket: socket.to_owned(),
+            },
+            _ => ClientError::NotRunning {
+                socket: socket.to_owned(),
+                source,
+            },
+        })?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "ringfence")
+        .body(Empty::<Bytes>::new())?;
+    let mut response = sender.send_request(request).await?;
+    let mut body = Vec::new();
+    while let Some(frame) = response.body_mut().frame().await {
+        if let Ok(data) = frame?.into_data() {
+            anyhow::ensure!(
+                body.len() + data.len() <= ANSWER_BYTES_MAX,
+                "the answer is too large"
+            );
+            body.extend_from_slice(&data);
+        }
+    }
+    driver.abort();
+    if response.status() != StatusCode::OK {
+        let error = serde_json::from_slice(&body).unwrap_or_else(|_| {
+            ApiError::new(
+                format!("the edge answered {}", response.status()),
+                "see its log",
+            )
+        });
+        return Err(ClientError::Api(error).into());
+    }
+    Ok(body)
+}
