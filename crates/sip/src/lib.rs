@@ -34,6 +34,7 @@ mod validate;
 mod via;
 
 pub mod frame;
+pub mod fuzz;
 pub mod write;
 
 pub use cseq::CSeq;

@@ -160,7 +160,6 @@ impl<'a> Message<'a> {
 
     /// The topmost Via.
     pub fn via(&self) -> Result<Via<'a>, HeaderError> {
-        // Not `values`, so that `Via: ,SIP/2.0/UDP h` is an error and no matter of opinion.
         let line = self.required(HeaderName::Via)?;
         let value = Values::new(line).next().unwrap_or_default();
         Via::parse(value).map_err(malformed(HeaderName::Via))

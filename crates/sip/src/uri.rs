@@ -93,6 +93,9 @@ impl<'a> Uri<'a> {
     /// Whether both name the same resource by the rules of RFC 3261 §19.1.4 (of RFC 3966 §4 for
     /// `tel`). Others are the same when their bytes are.
     pub fn equivalent(&self, other: &Uri<'_>) -> bool {
+        if self.raw == other.raw {
+            return true;
+        }
         if self.scheme != other.scheme {
             return false;
         }
@@ -106,7 +109,7 @@ impl<'a> Uri<'a> {
                     && same_headers(self.headers, other.headers)
             }
             Scheme::Tel => self.tel_digits().eq(other.tel_digits()) && self.params_match(other),
-            Scheme::Other(_) => self.raw == other.raw,
+            Scheme::Other(_) => false,
         }
     }
 

@@ -251,13 +251,21 @@ fn is_source_param(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"received") || name.eq_ignore_ascii_case(b"rport")
 }
 
+/// A value as it is written.
+pub(crate) fn one_line(value: &[u8]) -> Vec<u8> {
+    let mut written = Vec::new();
+    append_value(&mut written, value);
+    written
+}
+
 fn append_value(buffer: &mut Vec<u8>, value: &[u8]) {
     let start = buffer.len();
     buffer.extend_from_slice(value);
     fold_to_spaces(buffer, start);
 }
 
-/// Makes each run of white space that holds CR, LF or NUL one space, from `start` on.
+/// Makes each run of white space that holds CR, LF or NUL one space, or nothing at either end,
+/// from `start` on.
 fn fold_to_spaces(buffer: &mut Vec<u8>, start: usize) {
     let tail = buffer.get(start..).unwrap_or_default();
     let Some(first) = memchr::memchr3(b'\r', b'\n', 0, tail) else {
@@ -283,7 +291,9 @@ fn fold_to_spaces(buffer: &mut Vec<u8>, start: usize) {
             .take_while(|&&byte| is_lws(byte) || byte == 0)
             .count();
         rest = rest.get(skipped..).unwrap_or_default();
-        kept.push(b' ');
+        if !kept.is_empty() && !rest.is_empty() {
+            kept.push(b' ');
+        }
     }
     buffer.truncate(start);
     buffer.extend_from_slice(&kept);
