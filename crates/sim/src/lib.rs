@@ -1,1 +1,3 @@
-//! The seeded world: network, carriers, PBXs, callers and attackers, in virtual time or on real sockets.
+//! The seeded world, and simulated peers on real sockets.
+
+pub mod live;

@@ -17,6 +17,9 @@ use crate::args::Target;
 use crate::client::{self, ClientError};
 use crate::paint::Paint;
 
+pub(crate) use calls::text as calls_text;
+pub(crate) use lines::text as lines_text;
+
 /// `ringfence status`.
 pub(crate) fn status(target: &Target, json: bool, paint: Paint) -> anyhow::Result<Exit> {
     let status: Status = client::ask(target, Method::GET, paths::STATUS)?;
