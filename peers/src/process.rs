@@ -41,11 +41,19 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // SAFETY: `prctl` with these arguments is async-signal-safe. A test that is killed takes
-        // its programs along; so does the thread that started them.
+        // SAFETY: these calls are async-signal-safe. A test that is killed takes its programs
+        // along; so does the thread that started them. Each may open as many files as allowed.
         unsafe {
             command.pre_exec(|| {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                let mut files = libc::rlimit {
+                    rlim_cur: 0,
+                    rlim_max: 0,
+                };
+                if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
+                    files.rlim_cur = files.rlim_max;
+                    libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
+                }
                 Ok(())
             });
         }

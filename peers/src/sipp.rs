@@ -109,7 +109,9 @@ impl Sipp {
         let address = self.local.ip().to_string();
         command.arg("-sf").arg(&scenario);
         command.args(["-i", &address, "-p", &self.local.port().to_string()]);
-        command.args(["-mi", &address, "-mp", &self.media_port.to_string()]);
+        // Two SIPps at one address need media ports of their own.
+        let media_port = self.media_port + self.local.port() % 100 * 8;
+        command.args(["-mi", &address, "-mp", &media_port.to_string()]);
         command.args([
             "-t",
             self.transport,
@@ -119,6 +121,7 @@ impl Sipp {
             &self.rate.to_string(),
         ]);
         command.args(["-d", &self.hold.as_millis().to_string(), "-l", "15000"]);
+        command.args(["-max_socket", "1000"]);
         command.args(["-nostdin", "-buff_size", BUFFER, "-timeout", "600s"]);
         command.args(["-trace_stat", "-stf", "stat.csv", "-fd", "1"]);
         command.args(["-trace_err", "-error_file", "errors.log"]);
@@ -165,8 +168,8 @@ impl Running {
             let _graceful = self.process.wait(Duration::from_secs(3));
             bail!("{error:#}; {}", self.errors());
         }
-        let report = self.report()?;
-        if report.failed > 0 {
+        let report = self.report().with_context(|| self.errors())?;
+        if report.failed > 0 || report.succeeded == 0 {
             println!("sipp: {report:?}; {}", self.errors());
         }
         Ok(report)
