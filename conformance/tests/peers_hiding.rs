@@ -142,7 +142,13 @@ fn media_and_its_reports_say_nothing_of_the_inside() {
     wait::until_true("reports of both", A_WHILE, || {
         outside.heard_seconds() > 7.0 && inside.heard_seconds() > 7.0
     })
-    .expect("audio");
+    .unwrap_or_else(|error| {
+        let (out, back) = (outside.heard_seconds(), inside.heard_seconds());
+        panic!(
+            "{error}: heard {out} s outside, {back} s inside:\n{}",
+            outside.process().tail()
+        )
+    });
     outside.command("hangup", "").expect("hung up");
     outside.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
     drop((outside, inside));

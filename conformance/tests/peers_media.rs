@@ -96,7 +96,13 @@ fn converse(talk: &mut Talk, inside_calls: bool, target: &str) {
     wait::until_true("both heard enough", A_WHILE, || {
         outside.heard_seconds() > HEARD_S && inside.heard_seconds() > HEARD_S
     })
-    .expect("audio both ways");
+    .unwrap_or_else(|error| {
+        let (out, back) = (outside.heard_seconds(), inside.heard_seconds());
+        panic!(
+            "{error}: heard {out} s outside, {back} s inside:\n{}",
+            inside.process().tail()
+        )
+    });
     let caller = if inside_calls {
         &mut *inside
     } else {
