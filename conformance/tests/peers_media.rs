@@ -42,7 +42,7 @@ fn talk(test: &str) -> Option<Talk> {
         trunk_transport: "tls",
         identity: Some(authority.identity(network.outside(EDGE).into())),
         trunk_ca: Some(authority.pem()),
-        ..Setup::default()
+        ..Setup::for_baresip()
     };
     let edge = ringfence_peers::edge::Edge::start(&network, &setup).expect("the edge starts");
     let scene = Scene { network, edge };

@@ -35,6 +35,8 @@ pub struct Setup {
     pub trunk_media: &'static str,
     /// `udp`, `tcp` or `tls`, towards the carrier.
     pub trunk_transport: &'static str,
+    /// A further source address of the carrier.
+    pub trunk_accept: Option<&'static str>,
     /// `udp` or `tcp`, towards the PBX.
     pub pbx_transport: &'static str,
     /// `channels` of the trunk, the PBX and the site; 0 is no limit.
@@ -63,6 +65,7 @@ impl Default for Setup {
             workers: None,
             trunk_media: "rtp",
             trunk_transport: "udp",
+            trunk_accept: None,
             pbx_transport: "udp",
             channels: 0,
             any_number: true,
@@ -73,6 +76,21 @@ impl Default for Setup {
             trunk_lines: String::new(),
             pbx_lines: String::new(),
             tables: String::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// For phones whose media and TLS connections come from the machine's own loopback address
+    /// whatever address they are told to live on, as baresip's do: to the edge they are phones
+    /// behind NAT.
+    pub fn for_baresip() -> Setup {
+        let symmetric = "symmetric_media = true".to_owned();
+        Setup {
+            trunk_accept: Some("127.0.0.1"),
+            trunk_lines: symmetric.clone(),
+            pbx_lines: symmetric,
+            ..Setup::default()
         }
     }
 }
@@ -302,6 +320,9 @@ fn configuration(network: &Network, setup: &Setup, folder: &Path, metrics: Socke
         let address = format!("{outside}:{}", network.tls_port());
         format!("tls = \"{address}\"\ncertificate = \"edge.pem\"\nkey = \"edge.key\"")
     });
+    let accept = setup
+        .trunk_accept
+        .map_or(String::new(), |more| format!(", \"{more}\""));
     let ca = if setup.trunk_ca.is_some() {
         "ca = \"ca.pem\""
     } else {
@@ -359,7 +380,7 @@ emergency = ["911", "933"]
 site = "summit"
 listen = "outside"
 peer = "{trunk}"
-accept = ["{carrier}"]
+accept = ["{carrier}"{accept}]
 media = "{trunk_media}"
 channels = {channels}
 calls_per_second = 0
