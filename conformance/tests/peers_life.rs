@@ -79,12 +79,12 @@ fn sigkill_loses_no_acknowledged_record() {
         .expect("a callee");
     let mut caller = scene.caller(From::Carrier, sipp::UAC_CALL);
     (caller.calls, caller.rate) = (Some(500), 100);
-    let _more = caller.start().expect("calls");
-    wait::until_true("more records", A_WHILE, || written(&scene) > Some(100)).expect("written");
+    let more = caller.start().expect("calls");
+    wait::until_true("more records", A_WHILE, || written(&scene) > Some(120)).expect("written");
     let acknowledged = written(&scene).expect("a count");
     scene.edge.process().signal(libc::SIGKILL);
     scene.edge.process().wait(A_WHILE).expect("dead");
-    drop(callee);
+    drop((more, callee));
     scene.edge.restart().expect("it starts again");
     let kept = records(&scene).len() as u64;
     assert!(

@@ -82,7 +82,9 @@ fn talk(test: &str) -> Option<Talk> {
 #[track_caller]
 fn converse(talk: &mut Talk, inside_calls: bool, target: &str) {
     let Talk {
-        outside, inside, ..
+        scene,
+        outside,
+        inside,
     } = talk;
     let caller = if inside_calls {
         &mut *inside
@@ -98,10 +100,8 @@ fn converse(talk: &mut Talk, inside_calls: bool, target: &str) {
     })
     .unwrap_or_else(|error| {
         let (out, back) = (outside.heard_seconds(), inside.heard_seconds());
-        panic!(
-            "{error}: heard {out} s outside, {back} s inside:\n{}",
-            inside.process().tail()
-        )
+        let counted = scene.edge.counted();
+        panic!("{error}: heard {out} s outside, {back} s inside:\n{counted}")
     });
     let caller = if inside_calls {
         &mut *inside

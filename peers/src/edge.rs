@@ -217,6 +217,13 @@ impl Edge {
             .sum())
     }
 
+    /// The metrics that are not zero, for what is said when a test fails.
+    pub fn counted(&self) -> String {
+        let text = self.metrics().unwrap_or_else(|error| error.to_string());
+        let zero = |line: &&str| !line.starts_with('#') && !line.ends_with(" 0");
+        text.lines().filter(zero).collect::<Vec<_>>().join("\n")
+    }
+
     /// All metrics, as Prometheus reads them.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ pub(crate) fn calls(
     paint: Paint,
 ) -> anyhow::Result<Exit> {
     if let Some(count) = records {
-        let path = format!("{}?last={count}", paths::RECORDS);
+        let path = format!("{}?limit={count}", paths::RECORDS);
         let records: Records = client::ask(target, Method::GET, &path)?;
         print(&records, json, || {
             calls::records_text(&records.records, paint)
