@@ -185,7 +185,11 @@ fn line(passed: u64, report: &Report) -> String {
         calls.ended_normally,
         media.outside_to_inside.lost + media.inside_to_outside.lost,
         media.outside_to_inside.sent + media.inside_to_outside.sent,
-        if media.audio_matched { "matches" } else { "-" },
+        match (media.audio_matched, media.outside_to_inside.sent) {
+            (true, _) => "matches",
+            (false, 0) => "-",
+            (false, _) => "DIFFERS",
+        },
         report.leaks,
         attacker.requests,
         attacker.bytes_answered,
@@ -216,9 +220,10 @@ fn summary(report: &Report, paint: Paint) -> String {
         report.setup_ms.p99,
         way("SRTP to RTP", media.outside_to_inside),
         way("RTP to SRTP", media.inside_to_outside),
-        match media.audio_matched {
-            true => good(true, "every packet heard is the one that was said".into()),
-            false => "nothing compared yet".into(),
+        match (media.audio_matched, media.outside_to_inside.sent) {
+            (true, _) => good(true, "every packet heard is the one that was said".into()),
+            (false, 0) => "nothing compared yet".into(),
+            (false, _) => good(false, "what was heard is not what was said".into()),
         },
         good(
             report.leaks == 0,

@@ -122,9 +122,11 @@ impl Voice {
         self.rtp.local_addr()
     }
 
-    /// The sockets, to wait on.
-    pub(super) fn sockets(&self) -> [&UdpSocket; 2] {
+    /// The sockets, to wait on: none before it is known what will come.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
         [&self.rtp, &self.rtcp]
+            .into_iter()
+            .filter(|_| self.remote.is_some())
     }
 
     /// Where to send, and under which keys.
@@ -173,7 +175,13 @@ impl Voice {
     }
 
     /// Reads all that has come. `is_leak` says whether bytes of the other side show.
+    ///
+    /// Sound may be quicker than the answer that says how it is encrypted: it waits in the socket
+    /// until then.
     pub(super) fn listen(&mut self, is_leak: &dyn Fn(&[u8]) -> bool) {
+        if self.remote.is_none() {
+            return;
+        }
         let mut packet = [0; 2048];
         while let Ok((length, _)) = self.rtp.recv_from(&mut packet) {
             let length = match &mut self.crypto {
