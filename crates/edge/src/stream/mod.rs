@@ -254,6 +254,11 @@ impl Streams {
             .min()
     }
 
+    /// Messages received so far.
+    pub fn messages(&self) -> u64 {
+        self.counters.messages
+    }
+
     /// The counters.
     pub fn counters(&self) -> StreamCounters {
         StreamCounters {

@@ -6,6 +6,7 @@
 pub(crate) mod bind;
 pub(crate) mod mailbox;
 pub(crate) mod media;
+mod pace;
 pub(crate) mod signalling;
 pub mod snapshot;
 
@@ -35,6 +36,7 @@ use crate::token::Token;
 use bind::WorkerSockets;
 use mailbox::{Command, Handover, Notice, Reload};
 use media::MediaSockets;
+use pace::Pace;
 use signalling::{Inbound, Router, UdpSignalling, pump, receive_handover};
 use snapshot::{WorkerCounters, WorkerSnapshot};
 
@@ -111,6 +113,7 @@ pub(crate) struct Worker {
     refusal_log: Throttle,
     panic_log: Throttle,
     next_housekeeping: Instant,
+    pace: Pace,
     draining: bool,
     told_idle: bool,
     listeners: usize,
@@ -157,6 +160,7 @@ impl Worker {
             refusal_log: Throttle::new(5, Duration::from_secs(1)),
             panic_log: Throttle::new(5, Duration::from_secs(1)),
             next_housekeeping: Instant::ZERO,
+            pace: Pace::new(),
             draining: false,
             told_idle: false,
             listeners: plan.listeners.len(),
@@ -184,7 +188,7 @@ impl Worker {
     }
 
     fn turn(&mut self) -> ControlFlow<()> {
-        let ready = self.poller.wait(self.timeout()).unwrap_or_default();
+        let ready = self.wait();
         let now = self.clock.now();
         self.counters.turns += 1;
         let mut woken = false;
@@ -214,7 +218,23 @@ impl Worker {
             self.keep_house(now);
         }
         self.tell_when_idle();
+        let counters = &self.counters;
+        let handed_in = counters.taken_over + self.streams.messages();
+        let packets = counters.datagrams_received + counters.media_received + handed_in;
+        self.pace.note(now, packets);
         flow
+    }
+
+    /// Waits for something to do; how many are ready.
+    fn wait(&mut self) -> usize {
+        let mut timeout = self.timeout();
+        if let Some(rest) = self.pace.rest(timeout) {
+            #[allow(clippy::disallowed_methods)] // gathers work; see `pace`
+            std::thread::sleep(rest);
+            timeout = self.timeout();
+        }
+        // Fails only for a descriptor that is no epoll: then timers still run.
+        self.poller.wait(timeout).unwrap_or_default()
     }
 
     fn on_signalling(&mut self, now: Instant, token: Token, ready: Ready) {
@@ -241,6 +261,7 @@ impl Worker {
             let Ok(handover) = self.handovers.try_recv() else {
                 break;
             };
+            self.counters.taken_over += 1;
             let (core, router, counters) = (&mut self.core, &self.router, &mut self.counters);
             let mut inbound = Inbound {
                 now,

@@ -22,6 +22,8 @@ pub struct WorkerCounters {
     pub keep_alives: u64,
     /// Messages handed to the worker that owns their call.
     pub handed_over: u64,
+    /// Messages and news taken from other workers.
+    pub taken_over: u64,
     /// Hand-overs refused by a full ring.
     pub hand_over_refused: u64,
     /// Media packets received.
