@@ -90,7 +90,7 @@ fn run(arguments: &[String]) -> anyhow::Result<bool> {
         }
     }
     println!("\n{}", machine::facts());
-    println!("{}", table::print(&rows));
+    println!("{}", table::print(&rows, plan.judged));
     // Speed never decides; a call that failed does.
     Ok(sound && rows.iter().all(|row| row.failed == 0))
 }

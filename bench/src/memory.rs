@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use ringfence_peers::edge::{self, CARRIER, Edge, PBX};
 use ringfence_peers::kamailio::Kamailio;
 use ringfence_peers::net::Network;
@@ -21,6 +21,9 @@ const HOLD: Duration = Duration::from_secs(120);
 
 /// Transactions that are over linger this long on UDP (RFC 3261 timers, 64*T1).
 const LINGER: Duration = Duration::from_secs(33);
+
+/// What building them up may take longer on a busy machine.
+const SLACK: Duration = Duration::from_secs(20);
 
 const PROXY: &str = include_str!("../configs/kamailio-proxy.cfg");
 
@@ -86,15 +89,13 @@ fn established(
     let mut caller = Sipp::caller(sipp::UAC_CALL, carrier, to);
     (caller.rate, caller.hold) = (RATE, HOLD);
     caller.calls = Some(plan.established.into());
-    let mut calling = caller.start()?;
-    wait::measure_for(Duration::from_secs_f64(
-        f64::from(plan.established) / f64::from(RATE) + 1.5,
-    ));
-    ensure!(
-        calling.process().is_running(),
-        "the calls did not stay up: {}",
-        calling.errors()
-    );
+    let calling = caller.start()?;
+    // Its statistics are a second old at the most.
+    let up = || calling.report().map_or(0, |report| report.current);
+    let enough = u64::from(plan.established);
+    let patience = Duration::from_secs_f64(f64::from(plan.established) / f64::from(RATE)) + SLACK;
+    let all = wait::until_true("every call up", patience, || up() >= enough);
+    all.with_context(|| format!("{} of {enough}: {}", up(), calling.errors()))?;
     let each = |memory: u64| memory.saturating_sub(before) as f64 / f64::from(plan.established);
     let at_once = each(usage::memory(pid));
     let long = plan.seconds > 2;
@@ -102,8 +103,10 @@ fn established(
         wait::measure_for(LINGER);
     }
     let settled = long.then(|| each(usage::memory(pid)));
+    ensure!(up() >= enough, "{} calls of {enough} stayed up", up());
     let (made, taken) = (calling.report()?, callee.report()?);
     println!("pid {pid}: {at_once:.0} bytes a call at once, {settled:?} later");
+    println!("caller {made:?}, callee {taken:?}");
     Ok(Established {
         at_once,
         settled,

@@ -56,7 +56,7 @@ impl Row {
         (!self.peer.is_empty()).then(|| self.ours / self.theirs)
     }
 
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self, judged: bool) -> [String; 9] {
         let figure = |value: f64| {
             let digits = if value >= 100.0 { 0 } else { 2 };
             if value.is_nan() {
@@ -66,7 +66,9 @@ impl Row {
             }
         };
         let reached = self.ratio().unwrap_or(self.ours) <= self.goal;
-        let goal = if self.ratio().is_some() {
+        let goal = if !judged {
+            "-".to_owned()
+        } else if self.ratio().is_some() {
             format!("<= {:.2}", self.goal)
         } else {
             format!("<= {}", figure(self.goal))
@@ -87,7 +89,12 @@ impl Row {
             self.ratio()
                 .map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
             goal,
-            if reached { "yes" } else { "NO" }.to_owned(),
+            match (judged, reached) {
+                (false, _) => "-",
+                (true, true) => "yes",
+                (true, false) => "NO",
+            }
+            .to_owned(),
             self.noise
                 .map_or("-".to_owned(), |noise| format!("{noise:.2}")),
             format!("{}/{}/{}", self.failed, self.retransmissions, self.drops),
@@ -107,10 +114,11 @@ const HEAD: [&str; 9] = [
     "failed/sent again/dropped",
 ];
 
-/// The rows as a Markdown table whose columns line up.
-pub(crate) fn print(rows: &[Row]) -> String {
+/// The rows as a Markdown table whose columns line up. Goals are for the real rates: a smoke run is
+/// not judged.
+pub(crate) fn print(rows: &[Row], judged: bool) -> String {
     let mut lines = vec![HEAD.map(str::to_owned)];
-    lines.extend(rows.iter().map(Row::cells));
+    lines.extend(rows.iter().map(|row| row.cells(judged)));
     let widths: Vec<usize> = (0..HEAD.len())
         .map(|column| {
             lines
@@ -150,12 +158,12 @@ mod tests {
         let (theirs, ours, again) = ([sample(10.0)], [sample(4.0)], [sample(11.0)]);
         let row = Row::compared("calls".into(), "peer", 0.5, &theirs, &ours, Some(&again));
         assert_eq!(
-            row.cells(),
+            row.cells(true),
             [
                 "calls", "peer", "10.00 us", "4.00 us", "0.40", "<= 0.50", "yes", "1.10", "3/0/0"
             ]
         );
-        let table = print(&[row]);
+        let table = print(&[row], true);
         assert_eq!(table.lines().count(), 3);
         let length = |line: &str| line.chars().count();
         assert!(

@@ -64,6 +64,8 @@ pub struct Report {
     pub failed: u64,
     /// Messages it had to send again.
     pub retransmissions: u64,
+    /// Calls in progress.
+    pub current: u64,
 }
 
 impl Sipp {
@@ -223,6 +225,7 @@ fn read(text: &str) -> Option<Report> {
         succeeded: column("SuccessfulCall(C)")?,
         failed: column("FailedCall(C)")?,
         retransmissions: column("Retransmissions(C)")?,
+        current: column("CurrentCall")?,
     })
 }
 
@@ -232,11 +235,13 @@ mod tests {
 
     #[test]
     fn reads_the_last_row() {
-        let text = "A;SuccessfulCall(C);FailedCall(C);Retransmissions(C);\n1;2;0;0;\n1;5;1;3;\n";
+        let text = "CurrentCall;SuccessfulCall(C);FailedCall(C);Retransmissions(C);\n\
+            1;2;0;0;\n7;5;1;3;\n";
         let expected = Report {
             succeeded: 5,
             failed: 1,
             retransmissions: 3,
+            current: 7,
         };
         assert_eq!(read(text), Some(expected));
         assert_eq!(read("A;B\n1;2\n"), None);
