@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ringfence_control::api::{RecordsState, RecordsStatus};
+use ringfence_session::cdr::Cdr;
 use ringfence_store::Entry;
 use tokio::sync::{mpsc, watch};
 
@@ -55,6 +56,12 @@ impl RecordSender {
             },
             receiver,
         )
+    }
+
+    /// Hands over the record of a call that is over: what a worker calls, so that the call path
+    /// knows nothing of the store. As [`push`](RecordSender::push).
+    pub fn ended(&self, cdr: Box<Cdr>) -> bool {
+        self.push(Entry::Ended(cdr))
     }
 
     /// Hands an entry over without waiting. `false` when it was a record and there was no room:

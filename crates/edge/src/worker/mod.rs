@@ -23,7 +23,6 @@ use ringfence_session::core::{Core, Input};
 use ringfence_session::event::Event;
 use ringfence_session::refusal::RefusalReason;
 use ringfence_sip::Index;
-use ringfence_store::Entry;
 
 use crate::clock::{Clock, anchor_is_off};
 use crate::entropy::SystemEntropy;
@@ -330,7 +329,7 @@ impl Worker {
                     tracing::debug!(call = %cdr.id, site = cdr.site, outcome = cdr.outcome.as_str(),
                         status = cdr.status, "call ended");
                     self.counters.calls_failed += u64::from(cdr.outcome == Outcome::Failed);
-                    if !self.records.push(Entry::Ended(cdr)) {
+                    if !self.records.ended(cdr) {
                         self.counters.records_lost += 1;
                     }
                 }
