@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::SyntaxError;
+use crate::lex::is_host;
 
 /// The host of a URI or of a Via.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +28,7 @@ impl<'a> Host<'a> {
                 .map(Host::V6)
                 .ok_or(HOST);
         }
-        let is_name =
-            |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if bytes.is_empty() || !bytes.iter().all(is_name) {
+        if bytes.is_empty() || !bytes.iter().all(|&byte| is_host(byte)) {
             return Err(HOST);
         }
         if bytes.first().is_some_and(u8::is_ascii_digit)

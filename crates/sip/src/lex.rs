@@ -5,7 +5,27 @@
 
 /// Whether `byte` is a `token` character (RFC 3261 §25.1).
 pub(crate) const fn is_token(byte: u8) -> bool {
-    TOKEN[byte as usize]
+    CLASSES[byte as usize] & TOKEN != 0
+}
+
+/// Whether `byte` can stand in a URI: visible ASCII but for what delimits a URI from outside.
+pub(crate) const fn is_uri(byte: u8) -> bool {
+    CLASSES[byte as usize] & URI != 0
+}
+
+/// Whether `byte` can stand in a host name.
+pub(crate) const fn is_host(byte: u8) -> bool {
+    CLASSES[byte as usize] & HOST != 0
+}
+
+/// Whether `byte` can stand in the name of a parameter.
+pub(crate) const fn is_param_name(byte: u8) -> bool {
+    CLASSES[byte as usize] & PARAM_NAME != 0
+}
+
+/// Whether `byte` can stand in the value of a parameter, unquoted.
+pub(crate) const fn is_param_value(byte: u8) -> bool {
+    CLASSES[byte as usize] & (PARAM_NAME | EQUALS) != 0
 }
 
 /// Whether all of `bytes` is one `token`.
@@ -20,7 +40,7 @@ pub(crate) const fn is_wsp(byte: u8) -> bool {
 
 /// Whether `byte` can be part of linear white space inside a header value.
 pub(crate) const fn is_lws(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+    CLASSES[byte as usize] & LWS != 0
 }
 
 /// `bytes` without linear white space at either end.
@@ -134,21 +154,53 @@ pub(crate) fn quoted_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
+const TOKEN: u8 = 1;
+const URI: u8 = 1 << 1;
+const HOST: u8 = 1 << 2;
+const PARAM_NAME: u8 = 1 << 3;
+const EQUALS: u8 = 1 << 4;
+const LWS: u8 = 1 << 5;
+
+/// What each byte can be part of.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = matches!(byte as u8,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
-            | b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                TOKEN | URI | HOST | PARAM_NAME
+            }
+            b'!' | b'%' | b'*' | b'+' | b'`' | b'\'' | b'~' => TOKEN | URI | PARAM_NAME,
+            b'=' => URI | EQUALS,
+            b';' | b',' => URI,
+            b'"' | b'<' | b'>' => 0,
+            b' ' | b'\t' | b'\r' | b'\n' => LWS,
+            0x21..=0x7e => URI | PARAM_NAME,
+            _ => 0,
+        };
         byte += 1;
     }
-    table
+    classes
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn classes_are_those_of_the_grammar() {
+        for byte in 0..=u8::MAX {
+            let visible = byte.is_ascii_graphic();
+            let among = |set: &str| byte.is_ascii() && set.contains(char::from(byte));
+            let word = byte.is_ascii_alphanumeric();
+            assert_eq!(is_token(byte), word || among("-.!%*_+`'~"));
+            assert_eq!(is_host(byte), word || among("-._"));
+            assert_eq!(is_uri(byte), visible && !among("\"<>"));
+            assert_eq!(is_param_name(byte), visible && !among("\"<>;,="));
+            assert_eq!(is_param_value(byte), visible && !among("\"<>;,"));
+            assert_eq!(is_lws(byte), among(" \t\r\n"));
+        }
+    }
 
     #[test]
     fn trims_folds() {

@@ -6,7 +6,7 @@
 //! has a token, and nothing is gained by refusing those.
 
 use crate::SyntaxError;
-use crate::lex::{Cursor, is_lws, trim};
+use crate::lex::{Cursor, is_param_name, is_param_value, trim};
 
 /// The parameters of a header value or of a URI.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +73,7 @@ fn next_param<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Param<'a>>, SyntaxEr
         return Err(SyntaxError::Parameter);
     }
     cursor.skip_lws();
-    let name = cursor.take_while(|byte| is_value(byte) && byte != b'=');
+    let name = cursor.take_while(is_param_name);
     if name.is_empty() {
         return Err(SyntaxError::Parameter);
     }
@@ -84,16 +84,12 @@ fn next_param<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Param<'a>>, SyntaxEr
     cursor.skip_lws();
     let value = match cursor.peek() {
         Some(b'"') => cursor.quoted().ok_or(SyntaxError::Quotes)?,
-        _ => cursor.take_while(is_value),
+        _ => cursor.take_while(is_param_value),
     };
     Ok(Some(Param {
         name,
         value: Some(value),
     }))
-}
-
-const fn is_value(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !is_lws(byte) && !matches!(byte, b';' | b',' | b'"' | b'<' | b'>')
 }
 
 #[cfg(test)]

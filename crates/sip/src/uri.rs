@@ -5,6 +5,7 @@ use std::fmt;
 
 use ringfence_base::text::Escaped;
 
+use crate::lex::is_uri;
 use crate::{Host, Param, Params, SyntaxError};
 
 /// A URI, its parts still escaped.
@@ -52,7 +53,7 @@ impl<'a> Uri<'a> {
         if rest.is_empty() {
             return Err(SyntaxError::Host);
         }
-        if !rest.iter().all(|&byte| is_uri_byte(byte)) {
+        if !rest.iter().all(|&byte| is_uri(byte)) {
             return Err(SyntaxError::Character);
         }
         let mut uri = Uri {
@@ -123,7 +124,7 @@ impl<'a> Uri<'a> {
                     return Err(SyntaxError::User);
                 };
                 let (user, password) = split_before(userinfo, b':');
-                if user.is_empty() || after.contains(&b'@') {
+                if user.is_empty() || memchr::memchr(b'@', after).is_some() {
                     return Err(SyntaxError::User);
                 }
                 self.user = Some(user);
@@ -246,11 +247,6 @@ fn same_headers(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
 /// What stands before the first `byte`, and the rest with it.
 fn split_before(bytes: &[u8], byte: u8) -> (&[u8], &[u8]) {
     bytes.split_at(memchr::memchr(byte, bytes).unwrap_or(bytes.len()))
-}
-
-/// Visible ASCII but for what delimits a URI from outside.
-const fn is_uri_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>')
 }
 
 const MUST_BE_IN_BOTH: [&[u8]; 5] = [b"maddr", b"method", b"transport", b"ttl", b"user"];
