@@ -48,7 +48,7 @@ pub enum FramingError {
     /// Something else than SIP.
     #[error("not SIP")]
     NotSip(#[source] FatalError),
-    /// Longer than [`MAX_MESSAGE`](crate::MAX_MESSAGE).
+    /// Longer than [`MAX_MESSAGE`].
     #[error("longer than any message we accept")]
     TooLarge,
 }

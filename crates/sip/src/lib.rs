@@ -7,7 +7,7 @@
 //!   RFC 4475 want refused.
 //! * [`frame::StreamFramer`] cuts a stream into messages with the very same header scan, so that
 //!   the framer and the parser can never disagree about where a message ends.
-//! * [`write`] serialises; no value, wherever it came from, can start a header of its own.
+//! * [`mod@write`] serialises; no value, wherever it came from, can start a header of its own.
 //!
 //! Bytes stay bytes: one byte that is not UTF-8 spoils at most the value it stands in.
 //!
