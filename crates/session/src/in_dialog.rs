@@ -5,6 +5,8 @@ use ringfence_base::{Flow, Instant};
 use ringfence_dialog::{ClientId, Owner, ServerId};
 use ringfence_sip::{HeaderName, Message, Method};
 
+use crate::access::Candidates;
+use crate::body;
 use crate::call::{Bridge, CallKey, Phase, Side, Stage};
 use crate::cdr::EndedBy;
 use crate::core::Core;
@@ -42,12 +44,16 @@ impl Core {
                 }
             });
         }
-        let offer = !message.body().is_empty();
+        let Ok(description) = body::description(message) else {
+            self.refuse(reply.flow, RefusalReason::Media);
+            return self.respond(now, reply, 415);
+        };
+        let offer = !description.is_empty();
         let body = match offer {
             false => None,
             true => {
                 let offered = self.with_media(now, key, |media, around| {
-                    media.offer(around, side, message.body())
+                    media.offer(around, side, description)
                 });
                 match offered {
                     Some(Ok(body)) => Some(body),
@@ -100,9 +106,14 @@ impl Core {
     }
 
     /// The ACK of a 2xx of ours; after a late offer it carries the answer.
-    pub(crate) fn on_ack(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
-        let candidates = self.access.identify(&self.plan, &flow, &[]);
-        let Some((key, side)) = self.find_dialog(message, &candidates) else {
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        message: &Message<'_>,
+        candidates: &Candidates,
+    ) {
+        let Some((key, side)) = self.find_dialog(message, candidates) else {
             return self.refuse(flow, RefusalReason::DialogUnknown);
         };
         self.current = Some(key);
@@ -136,7 +147,7 @@ impl Core {
     ) {
         let body = self
             .with_media(now, key, |media, around| {
-                let body = media.answer(around, message.body());
+                let body = media.answer(around, body::description(message).unwrap_or_default());
                 media.settle();
                 body
             })

@@ -76,7 +76,7 @@ impl Core {
             Matched::NewRequest(server) => {
                 self.on_new_invite(now, &Reply::new(server, message, flow), candidates);
             }
-            Matched::Ack2xx => self.on_ack(now, flow, message),
+            Matched::Ack2xx => self.on_ack(now, flow, message, candidates),
             Matched::Cancel { cancel, invite } => {
                 self.on_cancel(now, &Reply::new(cancel, message, flow), invite);
             }

@@ -17,6 +17,7 @@
 
 mod access;
 mod admission;
+mod body;
 mod call;
 pub mod call_id;
 pub mod causes;

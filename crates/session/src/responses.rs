@@ -5,6 +5,7 @@ use ringfence_dialog::dialog::Dialog;
 use ringfence_dialog::{ClientId, Event as TransactionEvent, Owner, ServerId};
 use ringfence_sip::{HeaderName, Index, Message, Method};
 
+use crate::body;
 use crate::call::{CallKey, Phase, Side, Stage};
 use crate::causes;
 use crate::cdr::EndedBy;
@@ -97,13 +98,10 @@ impl Core {
         let (from, server) = (bridge.from, bridge.server);
         let offered = matches!(bridge.stage, Stage::Pending { offer: true, .. });
         call.facts.ringing.get_or_insert(at);
-        let early = offered && !message.body().is_empty();
+        let description = body::description(message).unwrap_or_default();
+        let early = offered && !description.is_empty();
         let body = early
-            .then(|| {
-                self.with_media(now, key, |media, around| {
-                    media.answer(around, message.body())
-                })
-            })
+            .then(|| self.with_media(now, key, |media, around| media.answer(around, description)))
             .flatten()
             .and_then(Result::ok);
         self.answer_invite(now, key, from, server, status, body.as_deref(), None);
@@ -129,7 +127,8 @@ impl Core {
         let (from, server, initial) = (bridge.from, bridge.server, bridge.initial);
         let ack = (client, bridge.client_cseq);
         let offered = matches!(bridge.stage, Stage::Pending { offer: true, .. });
-        let body = message.body();
+        // A 2xx cannot be refused: a body that is no description is like none.
+        let body = body::description(message).unwrap_or_default();
         let carried = self.with_media(now, key, |media, around| match (offered, body.is_empty()) {
             // The answer may have come in a 183 already.
             (true, true) => media

@@ -12,6 +12,7 @@ use ringfence_sip::{HeaderName, Message, Uri};
 
 use crate::access::Candidates;
 use crate::admission::{Admission, admit};
+use crate::body;
 use crate::call::{Bridge, Call, CallKey, Facts, Leg, Phase, Side, Stage};
 use crate::call_id::CallId;
 use crate::core::{Core, TagText};
@@ -163,7 +164,8 @@ impl Core {
             .transactions
             .reserve_client()
             .map_err(|_| (RefusalReason::TransactionsMax, 503))?;
-        let offer = !message.body().is_empty();
+        let description = body::description(message).unwrap_or_default();
+        let offer = !description.is_empty();
         let call = Call {
             key: attempt.key,
             id: attempt.id,
@@ -212,7 +214,7 @@ impl Core {
         let body = match offer {
             true => Some(
                 self.with_media(now, attempt.key, |media, around| {
-                    media.offer(around, Side::A, message.body())
+                    media.offer(around, Side::A, description)
                 })
                 .ok_or(no_route)?
                 .map_err(|refusal| (refusal.reason, refusal.status))?,
@@ -366,18 +368,7 @@ fn check_message(message: &Message<'_>) -> Result<(), Refused> {
     if message.values(HeaderName::Require).next().is_some() {
         return refuse(RefusalReason::Extension, 420);
     }
-    let is_sdp = message
-        .header(HeaderName::ContentType)
-        .is_some_and(|value| {
-            let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
-            media_type
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"application/sdp")
-        });
-    let encoded = message
-        .header(HeaderName::ContentEncoding)
-        .is_some_and(|value| !value.trim_ascii().eq_ignore_ascii_case(b"identity"));
-    if !message.body().is_empty() && (!is_sdp || encoded) {
+    if body::description(message).is_err() {
         return refuse(RefusalReason::Media, 415);
     }
     Ok(())

@@ -403,6 +403,52 @@ fn an_unsupported_extension_is_420_with_its_name_rfc3261_8_2_2_3() {
 }
 
 #[test]
+fn an_emergency_call_with_its_location_goes_out_at_full_channels_rfc6442_3_2() {
+    let mut world = World::with(|plan| plan.sites[0].channels = 1);
+    let _other = world.answered_call();
+    let mut caller = Caller::new(PBX, "911");
+    let body = format!(
+        "--b\r\nContent-Type: application/pidf+xml\r\n\r\n<presence/>\r\n--b\r\n\
+         Content-Type: application/sdp\r\n\r\n{}\r\n--b--\r\n",
+        sdp("192.0.2.11", 9100, "")
+    );
+    let invite = caller.request("INVITE", Some(&body)).replacen(
+        "Content-Type: application/sdp",
+        "Content-Type: multipart/mixed;boundary=b",
+        1,
+    );
+    world.deliver(PBX, &invite);
+    let sent = world.take(CARRIER, "INVITE sip:911@");
+    assert!(sent.body().contains("m=audio "), "{}", sent.text);
+}
+
+#[test]
+fn a_peer_with_a_client_certificate_is_known_by_it_in_every_message() {
+    use ringfence_base::net::Transport;
+    let mut world = World::with(|plan| {
+        plan.peers[0].transport = Transport::Tls;
+        plan.peers[0].tls_names = vec!["sbc.carrier.example".into()];
+    });
+    let mut caller = Caller::new(CARRIER, "+13305550100");
+    let invite = caller.request("INVITE", Some(&sdp("198.51.100.21", 7000, "")));
+    world.deliver_tls(&invite, &[]);
+    world.nothing_sent();
+    let names = ["sbc.carrier.example".to_owned()];
+    world.deliver_tls(&invite, &names);
+    let invite = world.take(PBX, "INVITE");
+    world.deliver(
+        PBX,
+        &invite.answer("200 OK", PBX, Some(&sdp("192.0.2.11", 9000, ""))),
+    );
+    caller.learn(&world.take(CARRIER, "200"));
+    world.deliver_tls(&caller.request("ACK", None), &names);
+    world.sent.clear();
+    world.pass(Duration::from_secs(40));
+    world.nothing_sent();
+    assert_eq!(world.core.calls().len(), 1, "the ACK was its own");
+}
+
+#[test]
 fn a_panic_in_one_call_ends_that_call_and_no_other() {
     let mut world = World::new();
     let (mut first, _) = world.answered_call();

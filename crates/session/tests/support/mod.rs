@@ -214,6 +214,23 @@ impl World {
         self.drain();
     }
 
+    /// Delivers a message of the carrier over TLS, with the names of its certificate.
+    pub fn deliver_tls(&mut self, text: &str, tls_names: &[String]) {
+        let flow = Flow {
+            transport: Transport::Tls,
+            ..Flow::udp(OUTSIDE, CARRIER.parse().unwrap())
+        };
+        let mut index = Index::default();
+        let message = index.parse(text.as_bytes()).unwrap();
+        let input = Input::Message {
+            flow,
+            message: &message,
+            tls_names,
+        };
+        self.core.handle_input(self.now, input);
+        self.drain();
+    }
+
     pub fn input(&mut self, input: Input<'_>) {
         self.core.handle_input(self.now, input);
         self.drain();
