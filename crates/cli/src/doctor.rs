@@ -17,7 +17,7 @@ pub(crate) fn doctor(target: &Target, json: bool, paint: Paint) -> anyhow::Resul
         Err(error) => match error.downcast_ref::<ClientError>() {
             Some(ClientError::NotRunning { .. }) if target.socket.is_none() => {
                 let loaded = config::load(&target.config)?;
-                ringfence_edge::doctor::check_running(&loaded.config)
+                ringfence_edge::doctor::check_stopped(&loaded.config)
             }
             _ => return Err(error),
         },

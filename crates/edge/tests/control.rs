@@ -301,6 +301,40 @@ fn the_doctor_looks_at_a_running_and_a_stopped_edge() {
 }
 
 #[test]
+fn a_call_that_a_crash_cut_off_is_in_the_records_after_the_next_start() {
+    let setup = Setup::start(2);
+    let (carrier, pbx) = (Agent::bind(setup.net.carrier), Agent::bind(setup.net.pbx));
+    set_up(&setup, &carrier, &pbx, "cut-off");
+    // What a crash leaves: the database as it is while the call is up.
+    let left = tempfile::tempdir().unwrap();
+    let file = write_config(left.path(), &Net::new().config("workers = 1", ""));
+    let config = ringfence_control::load(&file).unwrap().config;
+    std::fs::create_dir_all(&config.edge.data).unwrap();
+    let edge = eventually("the mark of the call", || {
+        for entry in std::fs::read_dir(setup.folder.path().join("data")).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("records")
+            {
+                std::fs::copy(&path, config.edge.data.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        let edge = Edge::start(config.clone(), Options::default()).ok()?;
+        let found = Setup {
+            net: setup.net,
+            folder: tempfile::tempdir().unwrap(),
+            edge,
+        };
+        let page: Records = api(&found, "GET", "/v1/records", 200);
+        (page.records.len() == 1 && page.records[0].answered.is_some()).then_some(page)
+    });
+    assert_eq!(edge.records[0].outcome, "interrupted");
+}
+
+#[test]
 fn two_edges_live_in_one_process_and_a_stopped_one_can_start_again() {
     let (first, second) = (Setup::start(1), Setup::start(2));
     for setup in [&first, &second] {

@@ -47,6 +47,12 @@ impl Core {
         self.calls.iter().map(|(_, call)| self.view(call)).collect()
     }
 
+    /// A call in progress. Looks through all of them.
+    pub fn call_view(&self, id: CallId) -> Option<CallView> {
+        let found = self.calls.iter().find(|(_, call)| call.id == id);
+        found.map(|(_, call)| self.view(call))
+    }
+
     fn view(&self, call: &Call) -> CallView {
         let site = call.plan.site(call.route.site);
         let tenant = site.and_then(|site| call.plan.tenant_of(site));

@@ -10,8 +10,11 @@ mod writer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use ringfence_base::UnixTime;
 use ringfence_control::api::{RecordsState, RecordsStatus};
+use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::Cdr;
+use ringfence_session::view::CallView;
 use ringfence_store::Entry;
 use tokio::sync::{mpsc, watch};
 
@@ -58,23 +61,26 @@ impl RecordSender {
         )
     }
 
-    /// Hands over the record of a call that is over: what a worker calls, so that the call path
-    /// knows nothing of the store. As [`push`](RecordSender::push).
+    /// Hands the record of a call over that is over. `false` when there was no room: it is lost,
+    /// and counted.
     pub fn ended(&self, cdr: Box<Cdr>) -> bool {
-        self.push(Entry::Ended(cdr))
+        // Counted first: the writer may have taken it before this thread goes on.
+        self.progress.waiting.fetch_add(1, Relaxed);
+        let taken = self.queue.try_send(Entry::Ended(cdr)).is_ok();
+        if !taken {
+            self.progress.note_lost(1);
+        }
+        taken
     }
 
-    /// Hands an entry over without waiting. `false` when it was a record and there was no room:
-    /// it is lost, and counted.
-    pub fn push(&self, entry: Entry) -> bool {
-        let records = u64::from(entry.is_record());
-        // Counted first: the writer may have taken it before this thread goes on.
-        self.progress.waiting.fetch_add(records, Relaxed);
-        if self.queue.try_send(entry).is_ok() {
-            return true;
-        }
-        self.progress.note_lost(records);
-        records == 0
+    /// Marks a call as open, so that a crash leaves a trace of it. Without room there is no mark.
+    pub fn started(&self, call: CallView) {
+        let _ = self.queue.try_send(Entry::Started(Box::new(call)));
+    }
+
+    /// Marks an open call as answered.
+    pub fn answered(&self, id: CallId, at: UnixTime) {
+        let _ = self.queue.try_send(Entry::Answered { id, at });
     }
 
     /// How the records are doing.

@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    fn record() -> Entry {
+    fn record() -> Box<Cdr> {
         let leg = LegRecord {
             peer: "carrier".into(),
             call_id: "x".into(),
@@ -212,7 +212,7 @@ mod tests {
             media: None,
         };
         let at = UnixTime::from_micros(1);
-        Entry::Ended(Box::new(Cdr {
+        Box::new(Cdr {
             id: CallId::from_raw(1),
             tenant: "t".into(),
             site: "s".into(),
@@ -231,7 +231,7 @@ mod tests {
             q850: 1,
             ended_by: EndedBy::Edge,
             rule: "none".into(),
-        }))
+        })
     }
 
     fn store(refusals: u32) -> Arc<Stubborn> {
@@ -246,7 +246,7 @@ mod tests {
         let store = store(2);
         let (sender, queue) = RecordSender::new(16);
         let progress = Arc::clone(sender.progress());
-        assert!((0..10).all(|_| sender.push(record())));
+        assert!((0..10).all(|_| sender.ended(record())));
         assert_eq!(progress.status().waiting, 10);
         start(Arc::clone(&store), queue, Arc::clone(&progress))
             .unwrap()
@@ -260,7 +260,7 @@ mod tests {
     fn a_disk_that_never_takes_them_does_not_keep_the_process() {
         let (sender, queue) = RecordSender::new(16);
         let progress = Arc::clone(sender.progress());
-        assert!(sender.push(record()));
+        assert!(sender.ended(record()));
         start(store(u32::MAX), queue, Arc::clone(&progress))
             .unwrap()
             .finish();
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_counted() {
         let (sender, _queue) = RecordSender::new(2);
-        assert_eq!((0..5).filter(|_| sender.push(record())).count(), 2);
+        assert_eq!((0..5).filter(|_| sender.ended(record())).count(), 2);
         let status = sender.progress().status();
         assert_eq!((status.waiting, status.lost), (2, 3));
     }

@@ -21,6 +21,7 @@ use ringfence_session::call_id::CallId;
 
 use crate::records::RecordsThread;
 use crate::view;
+use crate::worker::mailbox::Command;
 use crate::worker::snapshot::WorkerSnapshot;
 pub use prepare::ReloadError;
 pub use shared::WorkerSilent;
@@ -164,6 +165,15 @@ impl Edge {
 
 impl Drop for Edge {
     fn drop(&mut self) {
+        let threads = self
+            .threads
+            .get_mut()
+            .unwrap_or_else(|poison| poison.into_inner());
+        if threads.control.is_none() {
+            // Joined already, or never complete: nobody else would tell the workers. Those that
+            // are gone refuse.
+            let _ = self.shared.tell_all(|| Command::Stop);
+        }
         self.stop();
         self.join();
     }

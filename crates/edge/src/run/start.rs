@@ -155,10 +155,18 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     }
     .make(stations, bound.workers)
     .map_err(StartError::System)?;
-    let mut threads = Threads {
-        lock: Some(lock),
-        ..Threads::default()
+    // From here on a failure drops the edge, which ends what was started.
+    let mut edge = Edge {
+        shared: Arc::clone(&shared),
+        threads: Mutex::new(Threads::default()),
+        control_path,
+        metrics,
     };
+    let threads = edge
+        .threads
+        .get_mut()
+        .unwrap_or_else(|poison| poison.into_inner());
+    threads.lock = Some(lock);
     threads.records = Some(records::start(store, queue, progress).map_err(StartError::System)?);
     for (index, worker) in workers.into_iter().enumerate() {
         let thread = spawn(format!("rf-worker-{index}"), move || worker.run());
@@ -170,23 +178,17 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         wishes: wished,
         signals,
     };
-    let served = Arc::clone(&shared);
     let control = spawn("rf-control".to_owned(), move || {
         runtime.block_on(async {
-            servers.serve(served);
+            servers.serve(shared);
             lifecycle.run().await;
         });
         // Not to wait for a resolver that still tries.
         runtime.shutdown_background();
     });
     threads.control = Some(control.map_err(StartError::System)?);
-    tracing::info!(workers = count, edge = edge.name, "running");
-    Ok(Edge {
-        shared: Arc::clone(&shared),
-        threads: Mutex::new(threads),
-        control_path,
-        metrics,
-    })
+    tracing::info!(workers = count, "running");
+    Ok(edge)
 }
 
 /// The folder, made if it is missing and ours alone while the returned file is open.

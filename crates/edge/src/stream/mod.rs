@@ -367,8 +367,12 @@ impl Streams {
             return None;
         };
         self.slots.get_mut(slot as usize)?.connection = Some(Box::new(connection));
-        self.by_flow
-            .insert((flow.listener, flow.transport, flow.remote), slot);
+        // Over TLS only what we opened is proved to lead where it should: a request, and the
+        // media keys in it, never goes to whoever connected from the right address.
+        if outbound || flow.transport != Transport::Tls {
+            self.by_flow
+                .insert((flow.listener, flow.transport, flow.remote), slot);
+        }
         let open = &mut self.counters.open_by_listener;
         if open.len() <= flow.listener.index() {
             open.resize(flow.listener.index() + 1, 0);

@@ -567,6 +567,25 @@ fn tls_1_2_is_spoken_only_where_both_ask_for_it() {
 }
 
 #[test]
+fn a_request_never_goes_over_a_tls_connection_that_somebody_else_opened() {
+    let authority = Authority::new();
+    let server = server_config("s", authority.identity("edge.example"), None, false).unwrap();
+    let client = client_config("c", authority.roots(), None, false).unwrap();
+    let (mut server, mut client) = tls_pair(server, client, "edge.example");
+    let (flow, _) = round_trip(&mut server, &mut client).unwrap();
+    let unnamed = Flow {
+        connection: None,
+        ..flow
+    };
+    server.send(unnamed, OPTIONS.as_bytes());
+    assert_eq!(
+        server.heard.failed,
+        [unnamed],
+        "its certificate was never checked"
+    );
+}
+
+#[test]
 fn new_certificates_leave_open_connections_alone() {
     let (old, new) = (Authority::new(), Authority::new());
     let server = server_config("s", old.identity("edge.example"), None, false).unwrap();

@@ -45,6 +45,9 @@ const HANDOVERS_MAX: usize = 8_192;
 const COMMANDS_MAX: usize = 64;
 /// Hand-overs taken in one turn, so that sockets are not starved.
 const HANDOVERS_PER_TURN: usize = 256;
+/// Calls marked as open in the database, a second: those of a business are, those of a flood need
+/// not be.
+const MARKS_PER_SECOND: u32 = 20;
 /// How often the wall clock is compared.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// Bytes of a panicked call's last messages that are logged.
@@ -111,6 +114,8 @@ pub(crate) struct Worker {
     handover_index: Index,
     refusal_log: Throttle,
     panic_log: Throttle,
+    start_marks: Throttle,
+    answer_marks: Throttle,
     next_housekeeping: Instant,
     pace: Pace,
     draining: bool,
@@ -158,6 +163,8 @@ impl Worker {
             handover_index: Index::default(),
             refusal_log: Throttle::new(5, Duration::from_secs(1)),
             panic_log: Throttle::new(5, Duration::from_secs(1)),
+            start_marks: Throttle::new(MARKS_PER_SECOND, Duration::from_secs(1)),
+            answer_marks: Throttle::new(MARKS_PER_SECOND, Duration::from_secs(1)),
             next_housekeeping: Instant::ZERO,
             pace: Pace::new(),
             draining: false,
@@ -333,8 +340,20 @@ impl Worker {
                         self.counters.records_lost += 1;
                     }
                 }
-                Event::CallStarted { id } => tracing::debug!(call = %id, "call started"),
-                Event::CallAnswered { id } => tracing::debug!(call = %id, "call answered"),
+                Event::CallStarted { id } => {
+                    tracing::debug!(call = %id, "call started");
+                    if self.start_marks.pass(now).is_some()
+                        && let Some(call) = self.core.call_view(id)
+                    {
+                        self.records.started(call);
+                    }
+                }
+                Event::CallAnswered { id } => {
+                    tracing::debug!(call = %id, "call answered");
+                    if self.answer_marks.pass(now).is_some() {
+                        self.records.answered(id, self.anchor.unix_time(now));
+                    }
+                }
                 Event::CallPanicked { id, dump } => {
                     let dump = dump.get(..DUMP_MAX).unwrap_or(&dump);
                     tracing::error!(call = %id, last_messages = %Escaped(dump),
