@@ -1,7 +1,8 @@
 //! Connections over real loopback sockets, in virtual time.
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use ringfence_base::entropy::SeededEntropy;
 use ringfence_session::plan::{Listener, Network, Peer, PeerKind, Plan, Strangers};
