@@ -180,6 +180,7 @@ impl Load {
             failed: report.failed,
             retransmissions: report.retransmissions,
             drops,
+            late: false,
         })
     }
 
@@ -193,6 +194,7 @@ impl Load {
             failed: report.failed + taken.failed,
             retransmissions: report.retransmissions + taken.retransmissions,
             drops,
+            late: false,
         })
     }
 }

@@ -84,6 +84,8 @@ pub(crate) fn run(_: &Plan) -> anyhow::Result<Vec<Row>> {
         failed: allocations,
         retransmissions: 0,
         drops: 0,
+        peers_faults: [0; 3],
+        late: false,
     };
     Ok(vec![
         row("header index", datagram),

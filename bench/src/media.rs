@@ -54,6 +54,7 @@ fn compare(plan: &Plan, library: Option<Library>) -> anyhow::Result<Vec<Row>> {
             failed: run.sent.saturating_sub(run.received) + run.wrong,
             retransmissions: 0,
             drops,
+            late: run.is_late(plan.length()),
         })
     };
     let rtpengine_pid = rtpengine.pid();

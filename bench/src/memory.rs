@@ -57,9 +57,11 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Vec<Row>> {
         unit: "B",
         goal: 6_144.0 / theirs,
         noise: None,
-        failed: kamailio.failed + edge.failed,
-        retransmissions: kamailio.retransmissions + edge.retransmissions,
-        drops: kamailio.drops + edge.drops,
+        failed: edge.failed,
+        retransmissions: edge.retransmissions,
+        drops: edge.drops,
+        peers_faults: [kamailio.failed, kamailio.retransmissions, kamailio.drops],
+        late: false,
     };
     let mut rows = vec![row("at once", kamailio.at_once, edge.at_once)];
     if let (Some(theirs), Some(ours)) = (kamailio.settled, edge.settled) {

@@ -16,6 +16,9 @@ pub(crate) struct Sample {
     pub retransmissions: u64,
     /// Datagrams that the kernel dropped meanwhile, of anybody.
     pub drops: u64,
+    /// Whether the machine was too busy for the load to keep its rate: cost at another rate is
+    /// another cost.
+    pub late: bool,
 }
 
 /// A program that can be measured again and again.
@@ -38,13 +41,14 @@ pub(crate) fn in_turns(
             let subject = &mut subjects[place];
             let sample = (subject.measure)().with_context(|| subject.name.to_owned())?;
             println!(
-                "round {} {:<22} {:>8.2} us each, failed {}, sent again {}, dropped {}",
+                "round {} {:<22} {:>8.2} us each, failed {}, sent again {}, dropped {}{}",
                 round + 1,
                 subject.name,
                 sample.cpu_us,
                 sample.failed,
                 sample.retransmissions,
-                sample.drops
+                sample.drops,
+                if sample.late { ", LOAD LATE" } else { "" }
             );
             samples[place].push(sample);
         }

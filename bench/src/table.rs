@@ -19,12 +19,16 @@ pub(crate) struct Row {
     pub goal: f64,
     /// The peer's second figure over its first: the noise.
     pub noise: Option<f64>,
-    /// Units that failed, anywhere.
+    /// Of the edge: units that failed.
     pub failed: u64,
-    /// Messages sent again, anywhere.
+    /// Of the edge: messages sent again.
     pub retransmissions: u64,
-    /// Datagrams dropped by the kernel.
+    /// Of the edge: datagrams dropped by the kernel.
     pub drops: u64,
+    /// Of the peer: units that failed, messages sent again, datagrams dropped.
+    pub peers_faults: [u64; 3],
+    /// Whether the load could not keep its rate.
+    pub late: bool,
 }
 
 impl Row {
@@ -37,7 +41,7 @@ impl Row {
         ours: &[Sample],
         again: Option<&[Sample]>,
     ) -> Row {
-        let all = || theirs.iter().chain(ours).chain(again.unwrap_or_default());
+        let peers = || theirs.iter().chain(again.unwrap_or_default());
         Row {
             work,
             peer: peer.to_owned(),
@@ -46,9 +50,15 @@ impl Row {
             unit: "us",
             goal,
             noise: again.map(|again| sample::median(again) / sample::median(theirs)),
-            failed: all().map(|sample| sample.failed).sum(),
-            retransmissions: all().map(|sample| sample.retransmissions).sum(),
-            drops: all().map(|sample| sample.drops).sum(),
+            failed: ours.iter().map(|sample| sample.failed).sum(),
+            retransmissions: ours.iter().map(|sample| sample.retransmissions).sum(),
+            drops: ours.iter().map(|sample| sample.drops).sum(),
+            peers_faults: [
+                peers().map(|sample| sample.failed).sum(),
+                peers().map(|sample| sample.retransmissions).sum(),
+                peers().map(|sample| sample.drops).sum(),
+            ],
+            late: peers().chain(ours).any(|sample| sample.late),
         }
     }
 
@@ -56,7 +66,7 @@ impl Row {
         (!self.peer.is_empty()).then(|| self.ours / self.theirs)
     }
 
-    fn cells(&self, judged: bool) -> [String; 9] {
+    fn cells(&self, judged: bool) -> [String; 10] {
         let figure = |value: f64| {
             let digits = if value >= 100.0 { 0 } else { 2 };
             if value.is_nan() {
@@ -89,20 +99,22 @@ impl Row {
             self.ratio()
                 .map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
             goal,
-            match (judged, reached) {
-                (false, _) => "-",
-                (true, true) => "yes",
-                (true, false) => "NO",
+            match (judged, self.late, reached) {
+                (false, ..) => "-",
+                (true, true, _) => "busy",
+                (true, false, true) => "yes",
+                (true, false, false) => "NO",
             }
             .to_owned(),
             self.noise
                 .map_or("-".to_owned(), |noise| format!("{noise:.2}")),
             format!("{}/{}/{}", self.failed, self.retransmissions, self.drops),
+            self.peers_faults.map(|count| count.to_string()).join("/"),
         ]
     }
 }
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "work",
     "peer",
     "peer, each",
@@ -112,6 +124,7 @@ const HEAD: [&str; 9] = [
     "met",
     "A/A",
     "failed/sent again/dropped",
+    "peer's",
 ];
 
 /// The rows as a Markdown table whose columns line up. Goals are for the real rates: a smoke run is
@@ -160,7 +173,8 @@ mod tests {
         assert_eq!(
             row.cells(true),
             [
-                "calls", "peer", "10.00 us", "4.00 us", "0.40", "<= 0.50", "yes", "1.10", "3/0/0"
+                "calls", "peer", "10.00 us", "4.00 us", "0.40", "<= 0.50", "yes", "1.10", "1/0/0",
+                "2/0/0"
             ]
         );
         let table = print(&[row], true);

@@ -89,6 +89,14 @@ pub struct Run {
     took: Duration,
 }
 
+impl Run {
+    /// Whether sending took a good deal longer than the `length` that was asked for: the machine
+    /// was too busy to keep the rate.
+    pub fn is_late(&self, length: Duration) -> bool {
+        self.took > length.mul_f64(1.05)
+    }
+}
+
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = |share: f64| {
