@@ -116,8 +116,8 @@ pub(crate) enum Phase {
     Setup,
     /// Answered.
     Up,
-    /// Over for the caller and recorded; the callee's final answer is awaited, lest a late 200
-    /// leaves it connected to nobody (RFC 3261 §9.1).
+    /// Over and recorded. Either the callee's final answer is awaited, lest a late 200 leaves it
+    /// connected to nobody (RFC 3261 §9.1); or the caller's ACK, before which it gets no BYE (§15).
     Ending,
 }
 
@@ -193,9 +193,18 @@ impl Call {
 
     /// Whether `server` is the INVITE that waits for a final answer.
     pub(crate) fn is_pending(&self, server: ServerId) -> bool {
-        self.bridge.as_ref().is_some_and(|bridge| {
+        let pending = self.bridge.as_ref().is_some_and(|bridge| {
             bridge.server == server && matches!(bridge.stage, Stage::Pending { .. })
-        })
+        });
+        // In a call that is over it has had its final answer.
+        pending && self.phase != Phase::Ending
+    }
+
+    /// The leg that was answered and has not acknowledged it, if the call begins with that answer.
+    pub(crate) fn answer_unheard(&self) -> Option<Side> {
+        let bridge = self.bridge.as_ref()?;
+        let answered = matches!(bridge.stage, Stage::Answered { .. });
+        (bridge.initial && answered).then_some(bridge.from)
     }
 }
 

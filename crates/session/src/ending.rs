@@ -50,11 +50,7 @@ impl Core {
         if let Some(client) = client {
             self.transactions.cancel(now, client);
         }
-        if let Some(call) = self.calls.get_mut(key.slot as usize) {
-            call.phase = Phase::Ending;
-            call.media.close(&mut self.media);
-            call.admission = None;
-        }
+        self.retire(key);
     }
 
     /// The far side answered with what cannot be bridged: it is hung up, the caller gets 488.
@@ -90,18 +86,52 @@ impl Core {
         ended_by: EndedBy,
         cause: Option<u8>,
     ) {
-        if let Some(call) = self.call_mut(key) {
-            call.facts.q850 = cause;
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        call.facts.q850 = cause;
+        // RFC 3261 §15: whoever may not have heard our 200 gets it until the ACK, then the BYE.
+        let waits = call.answer_unheard().filter(|&side| gone != Some(side));
+        if waits.is_none() {
+            // A re-INVITE on its way has lost its call (RFC 3261 §15.1.2).
+            self.answer_pending(now, key, 487, None);
         }
-        // A re-INVITE on its way has lost its call (RFC 3261 §15.1.2).
-        self.answer_pending(now, key, 487, None);
         for side in Side::BOTH {
-            if gone != Some(side) {
+            if gone != Some(side) && waits != Some(side) {
                 self.send_bye(now, key, side, cause);
             }
         }
         self.record(now, key, 200, ended_by);
+        match waits {
+            Some(_) => self.retire(key),
+            None => self.discard(key),
+        }
+    }
+
+    /// The ACK that an ended call waited for has come, or never will: the BYE, unless `gone` has
+    /// said it itself, and the call is gone.
+    pub(crate) fn end_unheard(&mut self, now: Instant, key: CallKey, gone: Option<Side>) {
+        let Some(call) = self.call(key).filter(|call| call.phase == Phase::Ending) else {
+            return;
+        };
+        let (Some(side), Some(bridge)) = (call.answer_unheard(), &call.bridge) else {
+            return;
+        };
+        let (server, cause) = (bridge.server, call.facts.q850);
+        self.transactions.acknowledged(server);
+        if gone != Some(side) {
+            self.send_bye(now, key, side, cause);
+        }
         self.discard(key);
+    }
+
+    /// Gives back what an ended call holds, but for its dialogs.
+    fn retire(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(key.slot as usize) {
+            call.phase = Phase::Ending;
+            call.media.close(&mut self.media);
+            call.admission = None;
+        }
     }
 
     /// Takes a call whose machine panicked out of the world: BYE where there is a dialog.

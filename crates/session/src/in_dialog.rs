@@ -127,6 +127,9 @@ impl Core {
         if !expected {
             return;
         }
+        if call.phase == Phase::Ending {
+            return self.end_unheard(now, key, None);
+        }
         let Some(bridge) = call.bridge.take() else {
             return;
         };
@@ -204,7 +207,9 @@ impl Core {
                 self.counters.calls_ended_normally += 1;
                 self.end_call_from(now, key, Some(side), ended_by, cause);
             }
-            _ => {}
+            // It hung up in the same moment, and its ACK is lost: nothing is left to wait for.
+            Some(Phase::Ending) => self.end_unheard(now, key, Some(side)),
+            None => {}
         }
     }
 

@@ -1,5 +1,7 @@
 //! Responses of the far side, carried back to the leg that asked.
 
+use std::time::Duration;
+
 use ringfence_base::{Flow, Instant};
 use ringfence_dialog::dialog::Dialog;
 use ringfence_dialog::{ClientId, Event as TransactionEvent, Owner, ServerId};
@@ -234,6 +236,8 @@ impl Core {
                 ..InDialog::default()
             };
             self.send_in_dialog(now, key, Side::B, Method::Bye, content);
+            // More phones may answer: each of them gets its ACK and its BYE (§13.2.2.4).
+            return self.schedule(now, FORKS_MAX, key, AlarmKind::Forks);
         }
         self.discard(key);
     }
@@ -363,9 +367,24 @@ impl Core {
             TransactionEvent::AckTimeout { owner, .. } => {
                 let (key, _) = CallKey::from_owner(owner);
                 self.current = Some(key);
-                self.end_call(now, key, EndedBy::Edge, Some(102));
+                self.on_ack_timeout(now, key);
             }
         }
+    }
+
+    /// RFC 3261 §13.3.1.4: no ACK for our 200, so a BYE.
+    fn on_ack_timeout(&mut self, now: Instant, key: CallKey) {
+        if self
+            .call(key)
+            .is_some_and(|call| call.phase == Phase::Ending)
+        {
+            return self.end_unheard(now, key, None);
+        }
+        // The layer has given up on the 200: nothing to wait for before the BYE.
+        if let Some(call) = self.call_mut(key) {
+            call.bridge = None;
+        }
+        self.end_call(now, key, EndedBy::Edge, Some(102));
     }
 
     fn on_client_failed(&mut self, now: Instant, key: CallKey, side: Side, client: ClientId) {
@@ -392,6 +411,10 @@ impl Core {
         }
     }
 }
+
+/// How long further phones may answer an INVITE whose CANCEL came too late: each of them repeats its
+/// 200 every T2, so that two of them may be lost.
+const FORKS_MAX: Duration = Duration::from_secs(9);
 
 /// The status that the caller's side gets for one of the callee's side. A challenge is never
 /// passed on (digest leak), a redirection is not followed for anybody.

@@ -36,6 +36,8 @@ pub(crate) enum Alarm {
 pub(crate) enum AlarmKind {
     /// Longest call.
     Duration,
+    /// No phone answers any more of an INVITE that was cancelled too late.
+    Forks,
     /// Longest ringing.
     Ring,
     /// Time to look whether anything is heard.
@@ -82,6 +84,7 @@ impl Core {
                 self.end_call(now, key, EndedBy::Edge, Some(TIMER_EXPIRY));
             }
             (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
+            (AlarmKind::Forks, Phase::Ending) => self.discard(key),
             _ => {}
         }
     }
