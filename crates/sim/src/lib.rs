@@ -1,3 +1,5 @@
 //! The seeded world, and simulated peers on real sockets.
 
+pub mod agent;
 pub mod live;
+pub mod world;
