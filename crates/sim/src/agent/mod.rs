@@ -1,7 +1,7 @@
 //! Sans-IO peers of the edge: a carrier and a phone system that place, take and end calls.
 //!
 //! An [`Agent`] is a user agent over [`ringfence_dialog::Transactions`] with its own timers, session
-//! descriptions and audio. It follows the [`Script`](script::Script) of each call and does what RFC
+//! descriptions and audio. It follows the [`Script`] of each call and does what RFC
 //! 3261 asks of it otherwise. Whatever it names after itself (Call-IDs, tags, hosts, users, software,
 //! RTCP CNAMEs) carries its [`Identity::mark`], so that a leak is found by a search for it.
 //!
