@@ -90,6 +90,10 @@ impl Core {
             return;
         };
         call.facts.q850 = cause;
+        self.acknowledge_late_offer(now, key);
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
         // RFC 3261 §15: whoever may not have heard our 200 gets it until the ACK, then the BYE.
         let waits = call.answer_unheard().filter(|&side| gone != Some(side));
         if waits.is_none() {

@@ -29,6 +29,7 @@ pub mod event;
 mod headers;
 mod in_dialog;
 mod incoming;
+mod late_success;
 mod negotiation;
 mod outgoing;
 pub mod owner;

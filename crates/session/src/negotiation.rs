@@ -183,6 +183,16 @@ impl Negotiation {
         self.pending.as_ref()?.answered.clone()
     }
 
+    /// An answer for the pending offer's side that refuses every stream of it (RFC 3264 §6).
+    pub(crate) fn refuse_offer(&mut self, around: &mut Surroundings<'_>) -> Option<Vec<u8>> {
+        let pending = self.pending.take()?;
+        let mut answer = self.hidden(around, &pending.offer, pending.from);
+        for media in &mut answer.media {
+            media.reject();
+        }
+        Some(answer.to_bytes())
+    }
+
     /// Forgets the pending offer: it was answered for good, or refused.
     pub(crate) fn settle(&mut self) {
         self.pending = None;

@@ -36,6 +36,9 @@ impl Core {
         }
         let (key, side) = CallKey::from_owner(owner);
         if self.call(key).is_none() {
+            if cseq.method == Method::Invite && status.is_success() {
+                self.on_orphan_success(now, flow, message, (client, owner));
+            }
             return;
         }
         self.trace(now, key, (side, false), &flow, message.bytes());
@@ -72,6 +75,10 @@ impl Core {
             bridge.client == client && matches!(bridge.stage, Stage::Pending { .. })
         });
         if !ours {
+            if status.is_success() {
+                let owner = key.owner(side);
+                self.on_orphan_success(now, flow, message, (client, owner));
+            }
             return;
         }
         if flow.connection.is_some() {
@@ -242,36 +249,6 @@ impl Core {
         self.discard(key);
     }
 
-    /// A 2xx of another branch of a forked INVITE: acknowledged and hung up (RFC 3261 §13.2.2.4).
-    pub(crate) fn on_another_fork(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        message: &Message<'_>,
-        client: ClientId,
-        owner: Owner,
-    ) {
-        let (key, side) = CallKey::from_owner(owner);
-        self.current = Some(key);
-        self.trace(now, key, (side, false), &flow, message.bytes());
-        let Ok(cseq) = message.cseq() else { return };
-        let Some(call) = self.call_mut(key) else {
-            return;
-        };
-        let Some(mut fork) = call.leg(side).dialog.clone() else {
-            return;
-        };
-        if fork.confirm_with(message).is_err() {
-            return;
-        }
-        let kept = call.leg_mut(side).dialog.replace(fork);
-        self.send_ack(now, key, side, (client, cseq.number), None);
-        self.send_in_dialog(now, key, side, Method::Bye, InDialog::default());
-        if let Some(call) = self.call_mut(key) {
-            call.leg_mut(side).dialog = kept;
-        }
-    }
-
     /// Notes the dialog that a 2xx makes (leg B's first) or refreshes.
     fn confirm_dialog(&mut self, key: CallKey, side: Side, message: &Message<'_>) -> bool {
         let Some(call) = self.call_mut(key) else {
@@ -380,6 +357,7 @@ impl Core {
         {
             return self.end_unheard(now, key, None);
         }
+        self.acknowledge_late_offer(now, key);
         // The layer has given up on the 200: nothing to wait for before the BYE.
         if let Some(call) = self.call_mut(key) {
             call.bridge = None;
