@@ -8,11 +8,12 @@
 //! * [`frame::StreamFramer`] cuts a stream into messages with the very same header scan, so that
 //!   the framer and the parser can never disagree about where a message ends.
 //! * [`mod@write`] serialises; no value, wherever it came from, can start a header of its own.
+//! * [`digest`] is digest authentication, for clients and for servers.
 //!
 //! Bytes stay bytes: one byte that is not UTF-8 spoils at most the value it stands in.
 //!
-//! Left out on purpose: digest (RFC 7616), bodies (SDP is `ringfence-sdp`), and everything that
-//! remembers something between two messages.
+//! Left out on purpose: bodies (SDP is `ringfence-sdp`), and everything that remembers something
+//! between two messages, but for the counts of nonces.
 
 mod cseq;
 mod defects;
@@ -33,6 +34,7 @@ mod uri;
 mod validate;
 mod via;
 
+pub mod digest;
 pub mod frame;
 pub mod fuzz;
 pub mod write;
