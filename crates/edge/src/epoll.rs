@@ -126,6 +126,9 @@ impl Poller {
 }
 
 /// Wakes one poller from other threads.
+///
+/// The poller's thread brackets its wait with [`Waker::doze`] and [`Waker::rouse`]: one that is
+/// awake looks at its queues by itself before it waits again, and waking it costs no system call.
 #[derive(Clone)]
 pub struct Waker {
     inner: Arc<WakerInner>,
@@ -133,10 +136,14 @@ pub struct Waker {
 
 struct WakerInner {
     eventfd: OwnedFd,
-    /// Set while a wake-up is under way: of a thousand wakers in a row one pays for the write.
+    /// There is work in a queue that the poller's thread has not begun to take.
     pending: AtomicBool,
+    /// The poller's thread waits, or is about to.
+    dozing: AtomicBool,
 }
 
+// Each side writes its own flag and then reads the other's, in one order that both agree on
+// (`SeqCst`): either the producer sees that the poller dozes, or the poller sees the work.
 impl Waker {
     /// A waker that `poller` reports as readable under `token`.
     pub fn new(poller: &Poller, token: u64) -> io::Result<Waker> {
@@ -146,6 +153,7 @@ impl Waker {
         let inner = Arc::new(WakerInner {
             eventfd,
             pending: AtomicBool::new(false),
+            dozing: AtomicBool::new(false),
         });
         // SAFETY: the fd stays open as long as `inner`, which outlives this borrow.
         let fd = unsafe { BorrowedFd::borrow_raw(inner.eventfd.as_raw_fd()) };
@@ -153,9 +161,10 @@ impl Waker {
         Ok(Waker { inner })
     }
 
-    /// Makes the poller's `wait` return. Call it after the work is in its queue.
+    /// Makes the poller's thread look at its queues. Call it after the work is in them.
     pub fn wake(&self) {
-        if !self.inner.pending.swap(true, Ordering::AcqRel) {
+        let first = !self.inner.pending.swap(true, Ordering::SeqCst);
+        if first && self.inner.dozing.load(Ordering::SeqCst) {
             let one = 1u64.to_ne_bytes();
             // SAFETY: the buffer is 8 valid bytes. A full counter is still a pending wake-up, so
             // the result does not matter.
@@ -163,13 +172,29 @@ impl Waker {
         }
     }
 
-    /// Clears the wake-up. The poller's thread calls it before it empties its queues, so that
-    /// what is queued after that wakes it again.
+    /// The poller's thread is about to wait: from now on a waker writes. `false` when there is
+    /// work already, so that the wait must not block.
+    pub fn doze(&self) -> bool {
+        self.inner.dozing.store(true, Ordering::SeqCst);
+        !self.inner.pending.load(Ordering::SeqCst)
+    }
+
+    /// The poller's thread has waited.
+    pub fn rouse(&self) {
+        self.inner.dozing.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether there is work in the queues; what is queued after this is told anew. The poller's
+    /// thread calls it before it empties them.
+    pub fn take(&self) -> bool {
+        self.inner.pending.swap(false, Ordering::SeqCst)
+    }
+
+    /// Clears the event that the poller has reported.
     pub fn clear(&self) {
         let mut count = [0u8; 8];
         // SAFETY: the buffer is 8 valid bytes; an empty counter is an error that changes nothing.
         unsafe { libc::read(self.inner.eventfd.as_raw_fd(), count.as_mut_ptr().cast(), 8) };
-        self.inner.pending.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -185,20 +210,44 @@ fn owned(fd: RawFd) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
 
+    fn wake_from_elsewhere(waker: &Waker) {
+        let remote = waker.clone();
+        std::thread::spawn(move || (0..100).for_each(|_| remote.wake()))
+            .join()
+            .unwrap();
+    }
+
     #[test]
     fn a_wake_up_from_another_thread_is_seen_once_and_can_be_repeated() {
         let mut poller = Poller::new().unwrap();
         let waker = Waker::new(&poller, 7).unwrap();
         for _ in 0..2 {
-            let remote = waker.clone();
-            std::thread::spawn(move || (0..100).for_each(|_| remote.wake()))
-                .join()
-                .unwrap();
+            assert!(waker.doze());
+            wake_from_elsewhere(&waker);
             assert_eq!(poller.wait(Some(Duration::from_secs(5))).unwrap(), 1);
+            waker.rouse();
             assert_eq!(poller.ready(0).token, 7);
             waker.clear();
+            assert!(waker.take());
+            assert!(!waker.take());
             assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), 0);
         }
+    }
+
+    #[test]
+    fn a_thread_that_is_awake_is_told_before_it_waits() {
+        let mut poller = Poller::new().unwrap();
+        let waker = Waker::new(&poller, 7).unwrap();
+        wake_from_elsewhere(&waker);
+        assert!(!waker.doze(), "it must not block");
+        assert_eq!(
+            poller.wait(Some(Duration::ZERO)).unwrap(),
+            0,
+            "nobody had to write"
+        );
+        waker.rouse();
+        assert!(waker.take());
+        assert!(waker.doze());
     }
 
     #[test]

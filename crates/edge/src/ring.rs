@@ -76,6 +76,7 @@ mod tests {
         let waker = Waker::new(&poller, 1).unwrap();
         let (sender, receiver) = ring(2, waker.clone());
         let from_elsewhere = sender.clone();
+        assert!(waker.doze());
         std::thread::spawn(move || {
             assert_eq!(from_elsewhere.push('a'), Ok(()));
             assert_eq!(from_elsewhere.push('b'), Ok(()));
@@ -85,6 +86,7 @@ mod tests {
         .unwrap();
         assert_eq!(poller.wait(Some(Duration::from_secs(5))).unwrap(), 1);
         waker.clear();
+        assert!(waker.take());
         assert_eq!(receiver.try_iter().collect::<String>(), "ab");
         assert_eq!(sender.refused(), 1);
         drop(receiver);

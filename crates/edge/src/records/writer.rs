@@ -14,7 +14,7 @@ use super::Progress;
 /// Entries committed together at most.
 const BATCH_MAX: usize = 1_024;
 /// How long a batch waits for company: one flush of the disk serves all of it.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(200);
 /// Between attempts while the disk refuses: at first, doubling up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Attempts at the end of the process, when nobody can wait for ever.

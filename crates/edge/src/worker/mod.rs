@@ -197,7 +197,6 @@ impl Worker {
         let ready = self.wait();
         let now = self.clock.now();
         self.counters.turns += 1;
-        let mut woken = false;
         for place in 0..ready {
             let ready = self.poller.ready(place);
             match Token::decode(ready.token) {
@@ -205,12 +204,12 @@ impl Worker {
                     self.media
                         .relay(now, self.core.media_mut(), index, &mut self.counters);
                 }
-                Some(Token::Wake) => woken = true,
+                Some(Token::Wake) => self.waker.clear(),
                 Some(token) => self.on_signalling(now, token, ready),
                 None => {}
             }
         }
-        let flow = if woken {
+        let flow = if self.waker.take() {
             self.on_wake(now)
         } else {
             ControlFlow::Continue(())
@@ -226,21 +225,26 @@ impl Worker {
         self.tell_when_idle();
         let counters = &self.counters;
         let handed_in = counters.taken_over + self.streams.messages();
-        let packets = counters.datagrams_received + counters.media_received + handed_in;
-        self.pace.note(now, packets);
+        let messages = counters.datagrams_received + handed_in;
+        self.pace.note(now, messages, counters.media_received);
         flow
     }
 
     /// Waits for something to do; how many are ready.
     fn wait(&mut self) -> usize {
-        let mut timeout = self.timeout();
-        if let Some(rest) = self.pace.rest(timeout) {
+        if let Some(rest) = self.pace.rest() {
             #[allow(clippy::disallowed_methods)] // gathers work; see `pace`
             std::thread::sleep(rest);
-            timeout = self.timeout();
         }
+        let timeout = if self.waker.doze() {
+            self.timeout()
+        } else {
+            Some(Duration::ZERO)
+        };
         // Fails only for a descriptor that is no epoll: then timers still run.
-        self.poller.wait(timeout).unwrap_or_default()
+        let ready = self.poller.wait(timeout).unwrap_or_default();
+        self.waker.rouse();
+        ready
     }
 
     fn on_signalling(&mut self, now: Instant, token: Token, ready: Ready) {
@@ -258,7 +262,6 @@ impl Worker {
 
     /// Takes what other threads have left. What is too much for one turn wakes the next.
     fn on_wake(&mut self, now: Instant) -> ControlFlow<()> {
-        self.waker.clear();
         for taken in 0..=HANDOVERS_PER_TURN {
             if taken == HANDOVERS_PER_TURN {
                 self.waker.wake();

@@ -3,59 +3,83 @@
 //! A thread that is woken for every packet spends more on waking than on the packet. From a
 //! certain rate on, a worker therefore rests for a moment before it looks for readiness, and then
 //! finds many packets at once. The rest is far below what a jitter buffer or a SIP timer notices,
-//! and there is none at all while little happens.
+//! and there is none at all while little happens. A timer that falls due in it runs right after.
 
 use std::time::Duration;
 
 use ringfence_base::Instant;
 
-/// How long a worker rests between turns under load.
-pub(crate) const REST: Duration = Duration::from_micros(500);
-/// Packets a second from which it rests: some two gather in one rest.
-const BUSY_RATE: u64 = 4_000;
-/// How long the rate is measured.
-const WINDOW: Duration = Duration::from_millis(10);
+/// How long a worker rests between turns while it relays media.
+const MEDIA_REST: Duration = Duration::from_micros(500);
+/// Packets a second, SIP messages with them, from which it rests: some two gather in one rest.
+const MEDIA_RATE: u64 = 4_000;
+/// How long a worker rests between turns when it has only signalling.
+const MESSAGES_REST: Duration = Duration::from_millis(2);
+/// SIP messages a second from which it rests: some two gather in one rest.
+const MESSAGES_RATE: u64 = 1_000;
+/// How long the rates are measured.
+const WINDOW: Duration = Duration::from_millis(20);
 /// A turn with more than this has a backlog: no rest before the next one.
 const BACKLOG: u64 = 128;
 
-/// Measures the rate of packets of one worker.
+/// Measures the rates of one worker.
 #[derive(Debug)]
 pub(crate) struct Pace {
     began: Instant,
-    at_beginning: u64,
-    last: u64,
-    busy: bool,
+    at_beginning: Counts,
+    last: Counts,
+    rest: Option<Duration>,
     backlog: bool,
+}
+
+/// What a worker has received since its start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    messages: u64,
+    media: u64,
 }
 
 impl Pace {
     pub(crate) const fn new() -> Pace {
+        const NONE: Counts = Counts {
+            messages: 0,
+            media: 0,
+        };
         Pace {
             began: Instant::ZERO,
-            at_beginning: 0,
-            last: 0,
-            busy: false,
+            at_beginning: NONE,
+            last: NONE,
+            rest: None,
             backlog: false,
         }
     }
 
-    /// Notes the end of a turn: how many packets the worker has received since its start.
-    pub(crate) fn note(&mut self, now: Instant, packets: u64) {
-        self.backlog = packets - self.last > BACKLOG;
-        self.last = packets;
+    /// Notes the end of a turn: how many SIP messages and media packets the worker has received
+    /// since its start.
+    pub(crate) fn note(&mut self, now: Instant, messages: u64, media: u64) {
+        let counts = Counts { messages, media };
+        self.backlog = (messages - self.last.messages) + (media - self.last.media) > BACKLOG;
+        self.last = counts;
         let passed = now - self.began;
-        if passed >= WINDOW {
-            let nanos = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
-            let received = packets - self.at_beginning;
-            self.busy = received.saturating_mul(1_000_000_000) / nanos >= BUSY_RATE;
-            (self.began, self.at_beginning) = (now, packets);
+        if passed < WINDOW {
+            return;
         }
+        let nanos = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
+        let rate = |received: u64| received.saturating_mul(1_000_000_000) / nanos;
+        let begin = self.at_beginning;
+        let (messages_rate, media_rate) =
+            (rate(messages - begin.messages), rate(media - begin.media));
+        self.rest = if media_rate == 0 {
+            (messages_rate >= MESSAGES_RATE).then_some(MESSAGES_REST)
+        } else {
+            (messages_rate + media_rate >= MEDIA_RATE).then_some(MEDIA_REST)
+        };
+        (self.began, self.at_beginning) = (now, counts);
     }
 
-    /// How long to rest before the next turn, when the next timer is due in `timeout`.
-    pub(crate) fn rest(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let due = timeout.is_some_and(|timeout| timeout < REST);
-        (self.busy && !self.backlog && !due).then_some(REST)
+    /// How long to rest before the next turn.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        self.rest.filter(|_| !self.backlog)
     }
 }
 
@@ -63,35 +87,40 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn after(rate: u64, turns: u64) -> Pace {
+    /// A pace after so many turns of a millisecond, with these rates a second.
+    fn after(messages: u64, media: u64, turns: u64) -> Pace {
         let mut pace = Pace::new();
         for turn in 1..=turns {
-            pace.note(
-                Instant::ZERO + Duration::from_millis(turn),
-                turn * rate / 1_000,
-            );
+            pace.note(at(turn), turn * messages / 1_000, turn * media / 1_000);
         }
         pace
     }
 
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
     #[test]
     fn rests_under_load_and_only_then() {
-        assert_eq!(after(1_000, 50).rest(None), None);
-        assert_eq!(after(20_000, 50).rest(None), Some(REST));
-        assert_eq!(
-            after(20_000, 50).rest(Some(Duration::from_micros(100))),
-            None,
-            "a timer is due"
-        );
-        assert_eq!(after(1_000_000, 50).rest(None), None, "a backlog");
+        assert_eq!(after(500, 0, 50).rest(), None);
+        assert_eq!(after(3_000, 0, 50).rest(), Some(MESSAGES_REST));
+        assert_eq!(after(0, 3_000, 50).rest(), None);
+        assert_eq!(after(0, 20_000, 50).rest(), Some(MEDIA_REST));
+        assert_eq!(after(0, 1_000_000, 50).rest(), None, "a backlog");
+    }
+
+    #[test]
+    fn media_never_waits_as_long_as_signalling_alone() {
+        assert_eq!(after(3_000, 100, 50).rest(), None);
+        assert_eq!(after(3_000, 20_000, 50).rest(), Some(MEDIA_REST));
     }
 
     #[test]
     fn stops_resting_when_the_load_is_over() {
-        let mut pace = after(20_000, 50);
+        let mut pace = after(20_000, 0, 50);
         for turn in 51..100 {
-            pace.note(Instant::ZERO + Duration::from_millis(turn), 1_000);
+            pace.note(at(turn), 1_000, 0);
         }
-        assert_eq!(pace.rest(None), None);
+        assert_eq!(pace.rest(), None);
     }
 }

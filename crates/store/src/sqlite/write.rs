@@ -15,7 +15,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use crate::entry::Entry;
 
 /// Rows of one statement, from most to least. Few sizes, so that each statement stays prepared.
-const CHUNKS: [usize; 3] = [32, 8, 1];
+const CHUNKS: [usize; 4] = [128, 32, 8, 1];
 
 /// A row of values while its statement is made.
 type Values<'q> = Separated<'q, Sqlite, &'static str>;
