@@ -4,7 +4,8 @@
 //! packet, read from the scheduler's accounting over every thread and process of the program under
 //! test. The order turns from round to round, the median counts, and the peer is measured twice in
 //! each round: how far its two figures are apart is the noise of the machine, and a difference
-//! within it is no result. The load shares the cores with what it loads, so capacity is not
+//! within it is no result. Media is also measured against a relay that only receives and sends,
+//! since a kernel whose UDP is slow leaves no room for a small ratio to anybody. The load shares the cores with what it loads, so capacity is not
 //! measured here. `cargo xtask bench` builds and starts this.
 
 // A benchmark reads clocks and talks on the terminal.
@@ -22,6 +23,7 @@ mod table;
 use std::process::ExitCode;
 
 use plan::Plan;
+use ringfence_peers::media::bare_relay;
 use table::Row;
 
 /// A name, what it is, and how it is measured.
@@ -51,7 +53,13 @@ const MEASUREMENTS: &[Measurement] = &[
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments) {
+    let outcome = match arguments.split_first() {
+        Some((first, rest)) if first == bare_relay::ARGUMENT => {
+            bare_relay::serve(rest.iter().cloned()).map(|()| true)
+        }
+        _ => run(&arguments),
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

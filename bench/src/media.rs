@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddrV4;
 
 use ringfence_peers::edge::{self, Edge};
+use ringfence_peers::media::bare_relay;
 use ringfence_peers::media::edge_calls::Calls;
 use ringfence_peers::media::load::Traffic;
 use ringfence_peers::media::rtpengine_calls;
@@ -45,6 +46,9 @@ fn compare(plan: &Plan, library: Option<Library>) -> anyhow::Result<Vec<Row>> {
     let edge = Edge::start(&network, &setup)?;
     let calls = Calls::establish(&network, &edge, plan.sessions, library)?;
     let (mut first, mut second) = (Traffic::new(relayed)?, Traffic::new(calls.sessions()?)?);
+    let program = std::env::current_exe()?;
+    let (bare, bare_sessions) = bare_relay::establish(&network, &program, plan.sessions)?;
+    let mut floor = Traffic::new(bare_sessions)?;
     let theirs = RefCell::new(&mut first);
     let measure = |pid: u32, traffic: &mut Traffic| -> anyhow::Result<Sample> {
         let (run, used, drops) = sample::cpu_during(pid, || traffic.run(plan.length()))?;
@@ -74,22 +78,23 @@ fn compare(plan: &Plan, library: Option<Library>) -> anyhow::Result<Vec<Row>> {
                 name: "rtpengine again",
                 measure: Box::new(peer),
             },
+            Subject {
+                name: "bare relay, plain RTP",
+                measure: Box::new(|| measure(bare.pid(), &mut floor)),
+            },
         ],
     )?;
     calls.hang_up()?;
-    let what = if library.is_some() {
-        "RTP <-> SRTP packet"
+    // The floor relays plain RTP; the cipher comes on top of it.
+    let (what, above_floor) = if library.is_some() {
+        ("RTP <-> SRTP packet", f64::NAN)
     } else {
-        "RTP packet"
+        ("RTP packet", 1.2)
     };
     let work = format!("{what}, {} sessions, {} s", plan.sessions, plan.seconds);
-    let (theirs, ours, again) = (&samples[0], &samples[1], &samples[2]);
-    Ok(vec![Row::compared(
-        work,
-        "rtpengine",
-        0.4,
-        theirs,
-        ours,
-        Some(again),
-    )])
+    let (theirs, ours, again, floor) = (&samples[0], &samples[1], &samples[2], &samples[3]);
+    Ok(vec![
+        Row::compared(work.clone(), "rtpengine", 0.4, theirs, ours, Some(again)),
+        Row::compared(work, "bare relay", above_floor, floor, ours, None),
+    ])
 }

@@ -15,7 +15,8 @@ pub(crate) struct Row {
     pub ours: f64,
     /// The unit of both.
     pub unit: &'static str,
-    /// The most that the ratio (or, without a peer, our figure) should be.
+    /// The most that the ratio (or, without a peer, our figure) should be; NaN where a figure is
+    /// only shown.
     pub goal: f64,
     /// The peer's second figure over its first: the noise.
     pub noise: Option<f64>,
@@ -76,7 +77,7 @@ impl Row {
             }
         };
         let reached = self.ratio().unwrap_or(self.ours) <= self.goal;
-        let goal = if !judged {
+        let goal = if !judged || self.goal.is_nan() {
             "-".to_owned()
         } else if self.ratio().is_some() {
             format!("<= {:.2}", self.goal)
@@ -99,8 +100,10 @@ impl Row {
             self.ratio()
                 .map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
             goal,
-            match (judged, self.late, reached) {
+            match (judged && !self.goal.is_nan(), self.late, reached) {
                 (false, ..) => "-",
+                // What did not do the work is no measure of it.
+                (true, ..) if self.peers_faults[0] > 0 => "void",
                 (true, true, _) => "busy",
                 (true, false, true) => "yes",
                 (true, false, false) => "NO",
@@ -169,14 +172,18 @@ mod tests {
             ..Sample::default()
         };
         let (theirs, ours, again) = ([sample(10.0)], [sample(4.0)], [sample(11.0)]);
-        let row = Row::compared("calls".into(), "peer", 0.5, &theirs, &ours, Some(&again));
+        let mut row = Row::compared("calls".into(), "peer", 0.5, &theirs, &ours, Some(&again));
         assert_eq!(
             row.cells(true),
             [
-                "calls", "peer", "10.00 us", "4.00 us", "0.40", "<= 0.50", "yes", "1.10", "1/0/0",
+                "calls", "peer", "10.00 us", "4.00 us", "0.40", "<= 0.50", "void", "1.10", "1/0/0",
                 "2/0/0"
             ]
         );
+        row.peers_faults = [0; 3];
+        assert_eq!(row.cells(true)[6], "yes");
+        row.late = true;
+        assert_eq!(row.cells(true)[6], "busy");
         let table = print(&[row], true);
         assert_eq!(table.lines().count(), 3);
         let length = |line: &str| line.chars().count();

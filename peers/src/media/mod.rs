@@ -1,6 +1,7 @@
 //! Media of many calls at once: sessions set up by real signalling, traffic both ways, and what
 //! came through.
 
+pub mod bare_relay;
 pub mod edge_calls;
 pub mod load;
 pub mod rtpengine_calls;
