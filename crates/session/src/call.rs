@@ -10,6 +10,7 @@ use ringfence_dialog::{ClientId, LocalCallId, Owner, ServerId, Tag};
 
 use crate::admission::Admission;
 use crate::call_id::CallId;
+use crate::identity::Identity;
 use crate::negotiation::Negotiation;
 use crate::plan::{Peer, PeerId, Plan};
 use crate::routing::Route;
@@ -104,6 +105,8 @@ pub(crate) struct Call {
     pub(crate) sent_invite: Option<Bytes>,
     pub(crate) bridge: Option<Bridge>,
     pub(crate) media: Negotiation,
+    /// Who calls, as far as it may be said.
+    pub(crate) identity: Identity,
     pub(crate) facts: Facts,
     /// Dropped with the call, or when it is over for the caller: the channels go back.
     pub(crate) admission: Option<Admission>,

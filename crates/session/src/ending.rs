@@ -329,8 +329,10 @@ fn text(bytes: &[u8]) -> String {
 /// What people read in a record of a refused attempt.
 const fn explanation(reason: RefusalReason) -> &'static str {
     match reason {
+        RefusalReason::CallingNumber => "the calling number is not one of the site's",
         RefusalReason::CallsMax => "the worker has its most calls",
         RefusalReason::Channels => "all channels are in use",
+        RefusalReason::DialPlan => "the dial plan refuses the number",
         RefusalReason::Draining => "the edge is draining",
         RefusalReason::Extension => "a required extension is not supported",
         RefusalReason::Malformed => "the message breaks RFC 3261",

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | what a call may do: the plan | [`plan`], [`usage`] |
 //! | a message comes in | `access`, `incoming`, [`owner`] |
+//! | numbers, and who may present which | [`numbering`], [`policy`], `identity` |
 //! | a call begins, changes, ends | `setup`, `responses`, `in_dialog`, `ending`, `supervise` |
 //! | its media | `negotiation` |
 //! | what may cross | `headers`, `outgoing` |
@@ -27,13 +28,16 @@ pub mod counters;
 mod ending;
 pub mod event;
 mod headers;
+mod identity;
 mod in_dialog;
 mod incoming;
 mod late_success;
 mod negotiation;
+pub mod numbering;
 mod outgoing;
 pub mod owner;
 pub mod plan;
+pub mod policy;
 pub mod refusal;
 mod responses;
 mod routing;

@@ -13,6 +13,7 @@ use ringfence_sip::{HeaderName, Message, Method, Uri};
 use crate::call::{Call, CallKey, Side};
 use crate::core::Core;
 use crate::headers::{self, Forbidden};
+use crate::identity::Wording;
 use crate::incoming::ALLOW;
 use crate::plan::{Listener, Peer, Plan};
 
@@ -49,8 +50,7 @@ pub(crate) fn contact(address: SocketAddr, transport: Transport) -> String {
 pub(crate) struct Invite<'a> {
     pub(crate) peer: &'a Peer,
     pub(crate) ours: SocketAddr,
-    pub(crate) called: &'a str,
-    pub(crate) calling: Option<&'a str>,
+    pub(crate) wording: Wording,
     pub(crate) display: Option<&'a [u8]>,
     pub(crate) tag: Tag,
     pub(crate) call_id: LocalCallId,
@@ -62,13 +62,15 @@ pub(crate) struct Invite<'a> {
 impl Invite<'_> {
     /// `sip:called@host:port;transport=tls`.
     pub(crate) fn request_uri(&self) -> String {
-        let mut uri = format!("sip:{}@{}", self.called, self.peer.host);
+        let called = &self.wording.called;
+        let mut uri = format!("sip:{called}@{}", self.peer.host);
         if let Some(port) = self.peer.port {
             uri.push_str(&format!(":{port}"));
         }
         if self.peer.transport != Transport::Udp {
             uri.push_str(&format!(";transport={}", self.peer.transport));
         }
+        uri.push_str(self.wording.parameter(called));
         uri
     }
 
@@ -79,15 +81,20 @@ impl Invite<'_> {
             .map(|name| String::from_utf8_lossy(name).into_owned());
         let space = if display.is_some() { " " } else { "" };
         let display = display.unwrap_or_default();
-        match self.calling {
-            Some(user) => format!("{display}{space}<sip:{user}@{}>", UriHost(self.ours.ip())),
+        match &self.wording.calling {
+            Some(user) => {
+                let (host, parameter) = (UriHost(self.ours.ip()), self.wording.parameter(user));
+                format!("{display}{space}<sip:{user}@{host}{parameter}>")
+            }
             None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
         }
     }
 
     /// To.
     pub(crate) fn to(&self) -> String {
-        format!("<sip:{}@{}>", self.called, self.peer.host)
+        let called = &self.wording.called;
+        let parameter = self.wording.parameter(called);
+        format!("<sip:{called}@{}{parameter}>", self.peer.host)
     }
 
     /// Writes it. `received` is the INVITE of the other leg: what may cross, does.
@@ -115,34 +122,13 @@ impl Invite<'_> {
         writer.header(HeaderName::Contact, contact(self.ours, transport));
         writer.header(HeaderName::Allow, ALLOW);
         writer.header(HeaderName::Accept, "application/sdp");
-        self.write_identity(&mut writer, received);
+        self.wording.write(&mut writer, &UriHost(self.ours.ip()));
         for (name, value) in headers::passed(received, pass_headers, forbidden) {
             writer.raw_header(name, value);
         }
         match self.body {
             Some(body) => writer.body("application/sdp", body),
             None => writer.finish(),
-        }
-    }
-
-    /// P-Asserted-Identity under our host, and Privacy (RFC 3325, RFC 3323): both sides are
-    /// configured peers, which is what RFC 3325 calls a trust domain.
-    fn write_identity(&self, writer: &mut MessageWriter<'_>, received: &Message<'_>) {
-        let asserted = received
-            .values(HeaderName::PAssertedIdentity)
-            .find_map(|value| {
-                let name = ringfence_sip::NameAddr::parse(value).ok()?;
-                headers::user_of(&name.uri)
-            });
-        if let Some(user) = asserted {
-            let host = UriHost(self.ours.ip());
-            writer.header_fmt(
-                HeaderName::PAssertedIdentity,
-                format_args!("<sip:{user}@{host}>"),
-            );
-        }
-        if let Some(privacy) = headers::privacy(received) {
-            writer.header(HeaderName::Privacy, privacy);
         }
     }
 }

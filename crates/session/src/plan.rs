@@ -12,6 +12,7 @@ use std::time::Duration;
 use ringfence_base::net::{ListenerId, Transport};
 use ringfence_rtp::srtp::Suite;
 
+use crate::policy::{PeerPolicy, SitePolicy};
 use crate::usage::Usage;
 
 ringfence_base::define_id! {
@@ -110,6 +111,8 @@ pub struct Site {
     pub channels: u32,
     /// Numbers that pass every limit, as dialled.
     pub emergency: Vec<String>,
+    /// How its numbers are written, read and presented.
+    pub policy: SitePolicy,
     /// Calls now, across workers.
     pub usage: Arc<Usage>,
 }
@@ -199,6 +202,8 @@ pub struct Peer {
     pub channels: u32,
     /// New calls a second; 0 is no limit.
     pub calls_per_second: u32,
+    /// What it is told and believed: numbers, identity, diversions.
+    pub policy: PeerPolicy,
     /// Seconds between OPTIONS towards it; zero is none.
     pub options_interval: Duration,
     /// Calls now and health, across workers.

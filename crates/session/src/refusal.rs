@@ -4,12 +4,16 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum RefusalReason {
+    /// The calling number is not one of the site's, and its policy is to refuse.
+    CallingNumber,
     /// Too many calls in this worker.
     CallsMax,
     /// The trunk, PBX or site has no free channel.
     Channels,
     /// The edge is draining.
     Draining,
+    /// A rule of the site's dial plan refuses the number.
+    DialPlan,
     /// A request inside a dialog that does not exist, or with a wrong tag, Call-ID or source.
     DialogUnknown,
     /// The message breaks RFC 3261 in a way that must be answered.
@@ -40,10 +44,12 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [RefusalReason; 16] = [
+    pub const ALL: [RefusalReason; 18] = [
+        RefusalReason::CallingNumber,
         RefusalReason::CallsMax,
         RefusalReason::Channels,
         RefusalReason::Draining,
+        RefusalReason::DialPlan,
         RefusalReason::DialogUnknown,
         RefusalReason::Malformed,
         RefusalReason::Media,
@@ -62,9 +68,11 @@ impl RefusalReason {
     /// The name in metrics and records.
     pub const fn as_str(self) -> &'static str {
         match self {
+            RefusalReason::CallingNumber => "calling-number",
             RefusalReason::CallsMax => "calls-max",
             RefusalReason::Channels => "channels",
             RefusalReason::Draining => "draining",
+            RefusalReason::DialPlan => "dial-plan",
             RefusalReason::DialogUnknown => "dialog-unknown",
             RefusalReason::Malformed => "malformed",
             RefusalReason::Media => "media",

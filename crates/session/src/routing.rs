@@ -4,7 +4,8 @@
 //! numbers goes to its PBX. Nothing else is routed.
 
 use crate::cdr::Direction;
-use crate::plan::{PeerId, PeerKind, Plan, SiteId};
+use crate::numbering::{DialAction, Number, SOS};
+use crate::plan::{Peer, PeerId, PeerKind, Plan, Site, SiteId};
 use crate::refusal::RefusalReason;
 
 /// A routed call.
@@ -16,6 +17,8 @@ pub(crate) struct Route {
     pub(crate) egress: PeerId,
     /// The site whose lines it uses.
     pub(crate) site: SiteId,
+    /// The number that is called, after the dial plan.
+    pub(crate) called: Number,
     /// From the carrier or towards it.
     pub(crate) direction: Direction,
     /// Whether the called number is one of the site's emergency numbers.
@@ -63,14 +66,19 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
         PeerKind::Trunk => (Direction::Inbound, PeerKind::Pbx),
         PeerKind::Pbx => (Direction::Outbound, PeerKind::Trunk),
     };
-    let emergency = direction == Direction::Outbound && site.is_emergency(called);
-    if direction == Direction::Inbound && !site.any_number && !site.owns(called) {
-        return Err(NoRoute {
-            reason: RefusalReason::Number,
-            status: 404,
-        });
-    }
-    let egress = plan.peer_of_site(peer.site, other).ok_or(NO_PEER)?;
+    let meant = match direction {
+        Direction::Inbound => called_from_outside(site, peer, called)?,
+        Direction::Outbound => called_from_inside(site, peer, called)?,
+    };
+    let Meant {
+        called,
+        emergency,
+        rewritten,
+        trunk,
+    } = meant;
+    let egress = trunk
+        .or_else(|| plan.peer_of_site(peer.site, other))
+        .ok_or(NO_PEER)?;
     let egress_peer = plan.peer(egress).ok_or(NO_PEER)?;
     if egress_peer.addresses.is_empty() {
         return Err(NoRoute {
@@ -79,11 +87,12 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
         });
     }
     let rule = format!(
-        "{} {} -> site {}{} -> {} {}",
+        "{} {} -> site {}{}{} -> {} {}",
         kind_name(peer.kind),
         peer.key,
         site.key,
         if emergency { " (emergency)" } else { "" },
+        rewritten.map_or(String::new(), |pattern| format!(" (dial {pattern})")),
         kind_name(other),
         egress_peer.key,
     );
@@ -91,10 +100,102 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
         ingress,
         egress,
         site: peer.site,
+        called,
         direction,
         emergency,
         rule,
     })
+}
+
+/// What a dialled number means.
+struct Meant {
+    called: Number,
+    emergency: bool,
+    /// The pattern of the rule that applied.
+    rewritten: Option<String>,
+    /// The trunk that the rule names.
+    trunk: Option<PeerId>,
+}
+
+/// A carrier calls the site's numbers.
+fn called_from_outside(site: &Site, peer: &Peer, called: &str) -> Result<Meant, NoRoute> {
+    let called = Number::read(called, peer.policy.numbers_in, site.policy.numbering);
+    let owned = match called.e164 {
+        Some(number) => site.owns(&number.to_string()),
+        None => site.owns(&called.text),
+    };
+    if !site.any_number && !owned {
+        return Err(NoRoute {
+            reason: RefusalReason::Number,
+            status: 404,
+        });
+    }
+    Ok(Meant {
+        called,
+        emergency: false,
+        rewritten: None,
+        trunk: None,
+    })
+}
+
+/// The site dials: emergency numbers first, then its rules.
+fn called_from_inside(site: &Site, peer: &Peer, dialled: &str) -> Result<Meant, NoRoute> {
+    let (mut text, mut rewritten, mut by_trunk) = (dialled.to_owned(), None, None);
+    if dialled == SOS {
+        text = emergency_number(site);
+    } else if !site.is_emergency(dialled) {
+        let rule = site
+            .policy
+            .dial
+            .iter()
+            .find(|rule| rule.pattern.matches(dialled));
+        match rule.map(|rule| (&rule.pattern, &rule.action)) {
+            Some((_, DialAction::Refuse)) => {
+                return Err(NoRoute {
+                    reason: RefusalReason::DialPlan,
+                    status: 403,
+                });
+            }
+            Some((
+                pattern,
+                DialAction::Rewrite {
+                    strip,
+                    prepend,
+                    trunk,
+                },
+            )) => {
+                text = DialAction::rewrite(*strip, prepend, dialled);
+                rewritten = Some(pattern.to_string());
+                by_trunk = *trunk;
+            }
+            None => {}
+        }
+    }
+    let emergency = dialled == SOS || site.is_emergency(&text);
+    let called = match emergency {
+        // It is sent as it is dialled, whatever form numbers have.
+        true => Number { text, e164: None },
+        false => Number::read(&text, peer.policy.numbers_in, site.policy.numbering),
+    };
+    Ok(Meant {
+        called,
+        emergency,
+        rewritten,
+        trunk: by_trunk,
+    })
+}
+
+/// The number for somebody who asked for help by a URN (RFC 5031): the site's first, else the
+/// country's.
+fn emergency_number(site: &Site) -> String {
+    let country = site.policy.numbering.map_or("112", |plan| match plan.code {
+        "1" => "911",
+        _ => "112",
+    });
+    site.emergency
+        .first()
+        .map_or(country, String::as_str)
+        .to_owned()
 }
 
 /// `trunk` or `pbx`.

@@ -8,7 +8,7 @@ use ringfence_base::{Flow, Instant};
 use ringfence_dialog::dialog::Dialog;
 use ringfence_dialog::{RequestKind, Tag};
 use ringfence_sip::write::MessageWriter;
-use ringfence_sip::{HeaderName, Message, Uri};
+use ringfence_sip::{HeaderName, Message};
 
 use crate::access::Candidates;
 use crate::admission::{Admission, admit};
@@ -18,8 +18,10 @@ use crate::call_id::CallId;
 use crate::core::{Core, TagText};
 use crate::event::Event;
 use crate::headers::{self, Forbidden};
+use crate::identity::{self, Identity, NotPresentable, Wording};
 use crate::incoming::Reply;
 use crate::negotiation::{Negotiation, SideFacts, Surroundings};
+use crate::numbering;
 use crate::outgoing::{Invite, MAX_FORWARDS, our_address};
 use crate::plan::{Peer, Plan};
 use crate::refusal::RefusalReason;
@@ -59,17 +61,9 @@ impl Core {
         let from = (flow.remote, flow.transport);
         self.traces
             .record(id, at, (LegSide::Ingress, false), from, message.bytes());
-        let called = message.request_uri().and_then(|uri| Uri::parse(uri).ok());
-        let called = called
-            .as_ref()
-            .and_then(headers::user_of)
-            .unwrap_or_default()
-            .to_owned();
+        let called = numbering::called_of(message).unwrap_or_default();
         let calling = message.from().ok();
-        let calling = calling
-            .as_ref()
-            .and_then(|from| headers::user_of(&from.uri));
-        let calling = calling.map(str::to_owned);
+        let calling = calling.and_then(|from| numbering::calling_of(&from.uri));
         let attempt = Attempt {
             key,
             id,
@@ -95,13 +89,15 @@ impl Core {
         };
         check_message(attempt.reply.request)?;
         let plan = Arc::clone(&self.plan);
-        let route = route(&plan, candidates, &attempt.called)
+        let mut route = route(&plan, candidates, &attempt.called)
             .map_err(|no_route| refuse(no_route.reason, no_route.status))?;
         let with_route = |reason, status| Refused {
             reason,
             status,
             route: Some(route.clone()),
         };
+        let identity = identity::identify(&plan, &route, attempt.reply.request)
+            .map_err(|_| with_route(NotPresentable::REASON, NotPresentable::STATUS))?;
         if self.draining && !route.emergency {
             return Err(with_route(RefusalReason::Draining, 503));
         }
@@ -111,7 +107,10 @@ impl Core {
         let admission = admit(&plan, &route, now)
             .map_err(|refused| with_route(refused.reason, refused.status))?;
         let route_kept = route.clone();
-        self.begin(now, attempt, &plan, route, admission)
+        if let Some(number) = &identity.replaced_by {
+            route.rule.push_str(&format!(" (presents {number})"));
+        }
+        self.begin(now, attempt, &plan, route, identity, admission)
             .map_err(|(reason, status)| {
                 self.discard(attempt.key);
                 Refused {
@@ -129,6 +128,7 @@ impl Core {
         attempt: &Attempt<'_, '_>,
         plan: &Arc<Plan>,
         route: Route,
+        identity: Identity,
         admission: Admission,
     ) -> Result<(), (RefusalReason, u16)> {
         let no_route = (RefusalReason::NoRoute, 503);
@@ -188,8 +188,8 @@ impl Core {
             sent_invite: None,
             media: Negotiation::default(),
             facts: Facts {
-                from: attempt
-                    .calling
+                from: identity
+                    .real
                     .clone()
                     .unwrap_or_else(|| "anonymous".into())
                     .into(),
@@ -201,6 +201,7 @@ impl Core {
                 q850: None,
             },
             admission: Some(admission),
+            identity,
         };
         let slot = self.calls.insert(call) as u32;
         debug_assert_eq!(slot, attempt.key.slot);
@@ -243,6 +244,8 @@ impl Core {
         };
         let forbidden = forbidden_of(call, Side::A);
         let from = attempt.reply.request.from().ok();
+        let site = call.plan.site(call.route.site);
+        let numbering = site.and_then(|site| site.policy.numbering);
         let branch = self.transactions.branch(client);
         let hops = attempt
             .reply
@@ -254,8 +257,7 @@ impl Core {
         let invite = Invite {
             peer: egress,
             ours,
-            called: &attempt.called,
-            calling: attempt.calling.as_deref(),
+            wording: Wording::new(egress, numbering, &call.route.called, &call.identity),
             display: from
                 .as_ref()
                 .and_then(|from| headers::display_of(from, &forbidden)),

@@ -38,6 +38,7 @@ pub(crate) fn plan() -> Plan {
             any_number: false,
             channels: 8,
             emergency: vec!["911".into(), "933".into()],
+            policy: Default::default(),
             usage: Arc::default(),
         }],
         peers: vec![
@@ -91,6 +92,7 @@ fn peer(key: &str, kind: PeerKind, listener: ListenerId, address: &str) -> Peer 
         pass_headers: Vec::new(),
         channels: 0,
         calls_per_second: 0,
+        policy: Default::default(),
         options_interval: Duration::ZERO,
         usage: Arc::<Usage>::default(),
     }

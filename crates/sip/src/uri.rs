@@ -91,6 +91,17 @@ impl<'a> Uri<'a> {
         self.user.map(unescape)
     }
 
+    /// Whether it is the URN of an emergency service, `urn:service:sos` or one below it
+    /// (RFC 5031 §4.2).
+    pub fn is_emergency_service(&self) -> bool {
+        const SOS: &[u8] = b"urn:service:sos";
+        self.raw
+            .split_at_checked(SOS.len())
+            .is_some_and(|(head, rest)| {
+                head.eq_ignore_ascii_case(SOS) && (rest.is_empty() || rest.starts_with(b"."))
+            })
+    }
+
     /// Whether both name the same resource by the rules of RFC 3261 §19.1.4 (of RFC 3966 §4 for
     /// `tel`). Others are the same when their bytes are.
     pub fn equivalent(&self, other: &Uri<'_>) -> bool {

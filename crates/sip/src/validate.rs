@@ -97,7 +97,7 @@ impl Message<'_> {
 
     fn validate_request_uri(&self, uri: &[u8], strictness: Strictness) -> Result<(), Rejection> {
         let uri = Uri::parse(uri).map_err(|_| bad("Bad Request-URI"))?;
-        if matches!(uri.scheme, Scheme::Other(_)) {
+        if matches!(uri.scheme, Scheme::Other(_)) && !uri.is_emergency_service() {
             return Err(Rejection::default_for(416));
         }
         if strictness == Strictness::Strict && uri.headers.is_some() {

@@ -156,6 +156,7 @@ fn plan(address: SocketAddr, loopback_is_peer: bool) -> Plan {
         channels: 0,
         calls_per_second: 0,
         options_interval: Duration::ZERO,
+        policy: Default::default(),
         usage: Default::default(),
     });
     Plan {

@@ -16,6 +16,7 @@ use ringfence_session::cdr::Cdr;
 use ringfence_session::core::{Core, CoreConfig, Input};
 use ringfence_session::event::Event;
 use ringfence_session::plan::*;
+use ringfence_session::{numbering, policy};
 use ringfence_sip::{HeaderName, Index};
 
 pub const CARRIER: &str = "198.51.100.20:5060";
@@ -344,6 +345,7 @@ pub fn plan() -> Plan {
         pass_headers: Vec::new(),
         channels: 0,
         calls_per_second: 0,
+        policy: policy::PeerPolicy::default(),
         options_interval: Duration::ZERO,
         usage: Arc::default(),
     };
@@ -365,6 +367,11 @@ pub fn plan() -> Plan {
             any_number: false,
             channels: 8,
             emergency: vec!["911".into()],
+            policy: policy::SitePolicy {
+                numbering: numbering::numbering_plan("US"),
+                main_number: numbering::E164::new("13305550100"),
+                dial: Vec::new(),
+            },
             usage: Arc::default(),
         }],
         peers: vec![

@@ -86,6 +86,7 @@ pub(crate) fn plan(channels: u32) -> Plan {
             any_number: false,
             channels,
             emergency: vec!["911".into()],
+            policy: Default::default(),
             usage: Arc::default(),
         }],
         peers: vec![
@@ -134,6 +135,7 @@ fn peer(key: &str, kind: PeerKind, side: Side) -> Peer {
         pass_headers: Vec::new(),
         channels: 0,
         calls_per_second: 0,
+        policy: Default::default(),
         options_interval: Duration::ZERO,
         usage: Arc::default(),
     }

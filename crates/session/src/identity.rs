@@ -1,0 +1,290 @@
+//! Who is calling: what a caller may present, and what each side is told (RFC 3323, RFC 3325).
+//!
+//! A phone system presents numbers of its own site only, so that a taken-over one cannot call in
+//! somebody else's name. Both sides of a call are told no more than their trust allows: only a
+//! peer within the trust domain gets P-Asserted-Identity, and a caller who asked for privacy is
+//! anonymous in From.
+
+use ringfence_sip::write::MessageWriter;
+use ringfence_sip::{HeaderName, Message, NameAddr};
+
+use crate::cdr::Direction;
+use crate::headers;
+use crate::numbering::{Number, NumberingPlan, calling_of};
+use crate::plan::{Peer, Plan, Site};
+use crate::policy::CallingNumber;
+use crate::refusal::RefusalReason;
+use crate::routing::Route;
+
+/// Values of one header that are looked at.
+const VALUES_MAX: usize = 8;
+
+/// What is known of a caller, and what of it may be said.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity {
+    /// The number in From; `None` is anonymous.
+    pub(crate) shown: Option<Number>,
+    /// The number for a trusted peer.
+    pub(crate) asserted: Option<Number>,
+    /// What Privacy says to a trusted peer.
+    privacy: Option<&'static str>,
+    /// The true number, for the record.
+    pub(crate) real: Option<String>,
+    /// The number that stands in the place of one that may not be presented.
+    pub(crate) replaced_by: Option<String>,
+}
+
+/// A caller's number may not be presented: 403.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotPresentable;
+
+impl NotPresentable {
+    pub(crate) const REASON: RefusalReason = RefusalReason::CallingNumber;
+    pub(crate) const STATUS: u16 = 403;
+}
+
+/// Judges the caller of `message`, which `route` leads on.
+pub(crate) fn identify(
+    plan: &Plan,
+    route: &Route,
+    message: &Message<'_>,
+) -> Result<Identity, NotPresentable> {
+    let (Some(ingress), Some(site)) = (plan.peer(route.ingress), plan.site(route.site)) else {
+        return Err(NotPresentable);
+    };
+    let claims = Claims::read(ingress, site, message);
+    match route.direction {
+        Direction::Inbound => Ok(claims.of_a_carrier()),
+        Direction::Outbound if route.emergency => Ok(claims.of_an_emergency(site)),
+        Direction::Outbound => claims.of_a_site(site, ingress),
+    }
+}
+
+/// What a message says about its caller.
+#[derive(Debug)]
+struct Claims {
+    from: Option<Number>,
+    asserted: Option<Number>,
+    preferred: Option<Number>,
+    privacy: Privacy,
+}
+
+impl Claims {
+    fn read(ingress: &Peer, site: &Site, message: &Message<'_>) -> Claims {
+        let (form, plan) = (ingress.policy.numbers_in, site.policy.numbering);
+        let number = |text: String| Number::read(&text, form, plan);
+        let first = |name: HeaderName| {
+            let mut values = message.values(name).take(VALUES_MAX);
+            values.find_map(|value| calling_of(&NameAddr::parse(value).ok()?.uri))
+        };
+        let from = message.from().ok();
+        Claims {
+            from: from.and_then(|from| calling_of(&from.uri)).map(number),
+            asserted: ingress
+                .policy
+                .trust
+                .then(|| first(HeaderName::PAssertedIdentity).map(number))
+                .flatten(),
+            preferred: first(HeaderName::PPreferredIdentity).map(number),
+            privacy: Privacy::read(message),
+        }
+    }
+
+    /// From a carrier: its word, as far as it is trusted.
+    fn of_a_carrier(self) -> Identity {
+        let hidden = self.privacy.wanted();
+        let shown = self.from.clone().filter(|_| !hidden);
+        Identity {
+            real: self.real(),
+            privacy: self
+                .privacy
+                .said(shown.is_none() && self.asserted.is_some()),
+            shown,
+            asserted: self.asserted,
+            replaced_by: None,
+        }
+    }
+
+    /// A site's caller who needs help: always with a number that can be called back.
+    fn of_an_emergency(self, site: &Site) -> Identity {
+        let own = self.own(site).or(site.policy.main_number.map(Number::from));
+        let number = own
+            .or_else(|| self.asserted.clone())
+            .or_else(|| self.from.clone());
+        Identity {
+            real: self.real(),
+            replaced_by: self.replacement(number.as_ref()),
+            shown: number.clone(),
+            asserted: number,
+            privacy: None,
+        }
+    }
+
+    /// From a site's phone system: the site's own numbers, by its policy.
+    fn of_a_site(self, site: &Site, ingress: &Peer) -> Result<Identity, NotPresentable> {
+        let policy = &ingress.policy;
+        let hidden = policy.anonymous && (self.privacy.wanted() || self.from.is_none());
+        let judged = policy.calling_number != CallingNumber::Any && !site.any_number;
+        let own = self.own(site);
+        let claimed = self.from.is_some() || self.asserted.is_some() || self.preferred.is_some();
+        let refuses = policy.calling_number == CallingNumber::Refuse;
+        if judged && refuses && claimed && own.is_none() {
+            return Err(NotPresentable);
+        }
+        let main = site.policy.main_number.map(Number::from);
+        let (shown, asserted) = match judged {
+            true => {
+                let number = own.or(main);
+                let from = self.from.clone().filter(|from| owns(site, from));
+                (from.or_else(|| number.clone()), number)
+            }
+            false => {
+                let number = self.asserted.clone().or_else(|| self.preferred.clone());
+                (
+                    self.from.clone().or_else(|| number.clone().or(main)),
+                    number,
+                )
+            }
+        };
+        let replaced_by = self.replacement(shown.as_ref());
+        let shown = shown.filter(|_| !hidden);
+        Ok(Identity {
+            real: self.real(),
+            replaced_by: replaced_by.filter(|_| shown.is_some()),
+            privacy: match policy.anonymous {
+                true => self.privacy.said(shown.is_none() && asserted.is_some()),
+                false => None,
+            },
+            shown,
+            asserted,
+        })
+    }
+
+    /// The first claim that is a number of the site.
+    fn own(&self, site: &Site) -> Option<Number> {
+        [&self.asserted, &self.preferred, &self.from]
+            .into_iter()
+            .flatten()
+            .find(|number| owns(site, number))
+            .cloned()
+    }
+
+    /// The number behind an anonymous From is known from the assertion, if at all.
+    fn real(&self) -> Option<String> {
+        let number = self.from.as_ref().or(self.asserted.as_ref());
+        number.map(|number| number.text.clone())
+    }
+
+    fn replacement(&self, shown: Option<&Number>) -> Option<String> {
+        let (from, shown) = (self.from.as_ref()?, shown?);
+        let same = from.text == shown.text || (from.e164.is_some() && from.e164 == shown.e164);
+        (!same).then(|| shown.text.clone())
+    }
+}
+
+fn owns(site: &Site, number: &Number) -> bool {
+    match number.e164 {
+        Some(number) => site.owns(&number.to_string()),
+        None => site.owns(&number.text),
+    }
+}
+
+/// What Privacy asks for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Privacy {
+    hide: bool,
+    critical: bool,
+    none: bool,
+}
+
+impl Privacy {
+    fn read(message: &Message<'_>) -> Privacy {
+        let mut privacy = Privacy::default();
+        let value = headers::privacy(message).unwrap_or_default();
+        for word in value.split(|byte| b";,".contains(byte)) {
+            match word.trim_ascii().to_ascii_lowercase().as_slice() {
+                b"id" | b"user" | b"header" => privacy.hide = true,
+                b"critical" => privacy.critical = true,
+                b"none" => privacy.none = true,
+                _ => {}
+            }
+        }
+        privacy
+    }
+
+    /// RFC 3323 §4.2: `none` asks that nothing be hidden, whatever else is said.
+    const fn wanted(self) -> bool {
+        self.hide && !self.none
+    }
+
+    /// What a trusted peer is told: the services `user` and `header` are done here, `id` is left
+    /// to whoever leads out of the trust domain.
+    const fn said(self, hidden: bool) -> Option<&'static str> {
+        match (self.none, self.wanted() || hidden, self.critical) {
+            (true, ..) => Some("none"),
+            (_, true, true) => Some("id;critical"),
+            (_, true, false) => Some("id"),
+            _ => None,
+        }
+    }
+}
+
+/// The numbers of a call as one peer is told them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wording {
+    /// The user of Request-URI and To.
+    pub(crate) called: String,
+    /// The user of From; `None` is anonymous.
+    pub(crate) calling: Option<String>,
+    /// `;user=phone` for them.
+    user_phone: bool,
+    asserted: Option<String>,
+    privacy: Option<&'static str>,
+}
+
+impl Wording {
+    /// What `peer` in a country is told.
+    pub(crate) fn new(
+        peer: &Peer,
+        plan: Option<&NumberingPlan>,
+        called: &Number,
+        identity: &Identity,
+    ) -> Wording {
+        let policy = &peer.policy;
+        let written = |number: &Number| number.written(policy.numbers_out, plan);
+        Wording {
+            called: written(called),
+            calling: identity.shown.as_ref().map(written),
+            user_phone: policy.user_phone,
+            asserted: identity
+                .asserted
+                .as_ref()
+                .filter(|_| policy.trust)
+                .map(written),
+            privacy: identity.privacy.filter(|_| policy.trust),
+        }
+    }
+
+    /// `;user=phone` if the peer wants it and `user` is a telephone number (RFC 3261 §19.1.1).
+    pub(crate) fn parameter(&self, user: &str) -> &'static str {
+        let dialled = |byte: u8| byte.is_ascii_digit() || b"+*#".contains(&byte);
+        match self.user_phone && user.bytes().all(dialled) {
+            true => ";user=phone",
+            false => "",
+        }
+    }
+
+    /// Writes P-Asserted-Identity under our host, and Privacy.
+    pub(crate) fn write(&self, writer: &mut MessageWriter<'_>, host: &dyn std::fmt::Display) {
+        if let Some(user) = &self.asserted {
+            let parameter = self.parameter(user);
+            writer.header_fmt(
+                HeaderName::PAssertedIdentity,
+                format_args!("<sip:{user}@{host}{parameter}>"),
+            );
+        }
+        if let Some(privacy) = self.privacy {
+            writer.header(HeaderName::Privacy, privacy);
+        }
+    }
+}
