@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringfence_base::net::ListenerId;
+use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
 use ringfence_session::plan::{self, Plan, SiteId, TenantId};
+use ringfence_session::policy::SitePolicy;
 use ringfence_session::usage::Usage;
 
-use crate::config::{Config, Peer};
+use crate::config::{Config, DialTo, Dialling, Peer};
 
 /// Most addresses of one peer that are kept.
 pub const ADDRESSES_PER_PEER_MAX: usize = 16;
@@ -123,7 +125,41 @@ fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
         any_number: site.any_number,
         channels: site.channels,
         emergency: site.emergency.clone(),
+        policy: SitePolicy {
+            numbering: numbering_plan(&config.tenants[tenant].country),
+            main_number: site.presented_number(),
+            dial: site
+                .dial
+                .iter()
+                .map(|rule| compile_rule(config, rule))
+                .collect(),
+        },
         usage: Arc::new(Usage::default()),
+    }
+}
+
+fn compile_rule(config: &Config, rule: &Dialling) -> DialRule {
+    // A trunk that waits for a restart is not there yet; the call takes the site's.
+    let trunk = |name: &String| {
+        let is_it = |peer: &Peer| peer.kind == plan::PeerKind::Trunk && peer.name == *name;
+        let place = config.peers.iter().position(is_it)?;
+        Some(plan::PeerId::new(place as u16))
+    };
+    let action = match &rule.to {
+        DialTo::Refuse => DialAction::Refuse,
+        DialTo::Number {
+            strip,
+            prepend,
+            trunk: name,
+        } => DialAction::Rewrite {
+            strip: *strip,
+            prepend: prepend.clone(),
+            trunk: name.as_ref().and_then(trunk),
+        },
+    };
+    DialRule {
+        pattern: rule.pattern.clone(),
+        action,
     }
 }
 
@@ -151,6 +187,7 @@ fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> pla
         pass_headers: peer.pass_headers.clone(),
         channels: peer.channels,
         calls_per_second: peer.calls_per_second,
+        policy: peer.policy.clone(),
         options_interval: peer.options_interval,
         usage: Arc::new(Usage::default()),
     }

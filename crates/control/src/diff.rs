@@ -9,7 +9,9 @@ use std::fmt;
 
 use ringfence_base::net::Transport;
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
+use ringfence_session::policy::PeerPolicy;
 
+use crate::config::read_policy::{CALLING_NUMBER, NUMBERS_IN, NUMBERS_OUT};
 use crate::config::{Config, Edge, Listen, Peer, SecretSource, Site, Tenant, spoken};
 
 /// When a change takes effect.
@@ -300,6 +302,8 @@ fn site(values: &mut Flat, site: &Site) {
     values.now("any_number", site.any_number);
     values.now("channels", site.channels);
     values.list("emergency", &site.emergency);
+    values.maybe("main_number", site.main_number, Effect::Now);
+    values.list("dial", &site.dial);
 }
 
 fn peer(values: &mut Flat, peer: &Peer) {
@@ -316,6 +320,7 @@ fn peer(values: &mut Flat, peer: &Peer) {
     values.now("channels", peer.channels);
     values.now("calls_per_second", peer.calls_per_second);
     values.now("options_interval", spoken(peer.options_interval));
+    policy(values, &peer.policy);
     let tls = &peer.tls;
     values.maybe(
         "ca",
@@ -335,6 +340,24 @@ fn peer(values: &mut Flat, peer: &Peer) {
         tls.key.as_ref().map(SecretSource::to_string),
         Effect::Now,
     );
+}
+
+fn policy(values: &mut Flat, policy: &PeerPolicy) {
+    values.now("numbers_in", word(&NUMBERS_IN, policy.numbers_in));
+    values.now("numbers_out", word(&NUMBERS_OUT, policy.numbers_out));
+    values.now("user_phone", policy.user_phone);
+    values.now(
+        "calling_number",
+        word(&CALLING_NUMBER, policy.calling_number),
+    );
+    values.now("anonymous", policy.anonymous);
+    values.now("trust", policy.trust);
+}
+
+/// The word of the configuration for `value`.
+fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    let found = words.iter().find(|(_, meant)| *meant == value);
+    found.map_or("?", |(word, _)| *word)
 }
 
 /// `rtp`, `srtp` or `either`, as the configuration has it.

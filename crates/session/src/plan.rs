@@ -202,7 +202,7 @@ pub struct Peer {
     pub channels: u32,
     /// New calls a second; 0 is no limit.
     pub calls_per_second: u32,
-    /// What it is told and believed: numbers, identity, diversions.
+    /// What it is told and believed: numbers, identity.
     pub policy: PeerPolicy,
     /// Seconds between OPTIONS towards it; zero is none.
     pub options_interval: Duration,

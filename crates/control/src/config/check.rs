@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use ringfence_base::net::Transport;
 use ringfence_session::plan::{MediaPolicy, PeerKind};
 
+use ringfence_session::numbering::E164;
+
 use super::country;
 use super::model::{Config, Listen, MediaRange, Numbers, Peer, Site, kind_name};
 use super::report::Report;
@@ -144,6 +146,22 @@ fn check_site(report: &mut Report<'_>, config: &Config, site: &Site) {
             fix,
         );
     }
+    let main = format!("{path}.main_number");
+    let own = |number: E164| {
+        let number = number.to_string();
+        site.numbers.iter().any(|own| own.range().contains(&number))
+    };
+    if let Some(number) = site.main_number
+        && !own(number)
+        && !site.any_number
+    {
+        let message = "is not one of the site's numbers";
+        report.warning(
+            &main,
+            message,
+            "write one of its numbers, so that it can be called back",
+        );
+    }
     let emergency = format!("{path}.emergency");
     if !report.has(&emergency) && !report.incomplete {
         let country = config
@@ -209,6 +227,12 @@ fn check_peer(report: &mut Report<'_>, config: &Config, peer: &Peer) {
             "has no use with plain RTP",
             "write media = \"srtp\"",
         );
+    }
+    for own in ["calling_number", "anonymous"] {
+        if peer.kind == PeerKind::Trunk && report.has(&key(own)) {
+            let message = "has no use at a trunk, whose callers are not the site's";
+            report.warning(&key(own), message, "write it at the site's [pbx.NAME]");
+        }
     }
     let Some(listen) = config.listener(&peer.listen) else {
         return;

@@ -14,6 +14,7 @@ mod model;
 mod read_edge;
 mod read_listen;
 mod read_peer;
+pub(crate) mod read_policy;
 mod read_site;
 mod report;
 mod suggest;
@@ -26,8 +27,8 @@ use toml::de::DeTable;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
-    Accepted, Config, Edge, Listen, LogFormat, MediaRange, Numbers, Peer, PeerTls, PeerUri,
-    SecretError, SecretSource, Site, Tenant,
+    Accepted, Config, DialTo, Dialling, Edge, Listen, LogFormat, MediaRange, Numbers, Peer,
+    PeerTls, PeerUri, SecretError, SecretSource, Site, Tenant,
 };
 pub(crate) use values::spoken;
 
@@ -130,6 +131,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
         sites: sites.iter().map(|named| named.name).collect(),
     };
     let tenant_names: Vec<&str> = tenants.iter().map(|named| named.name).collect();
+    let trunk_names: Vec<&str> = trunks.iter().map(|named| named.name).collect();
     let (edge, limits) = read_edge::read(report, edge, limits);
     let config = Config {
         file,
@@ -145,7 +147,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
             .collect(),
         sites: sites
             .iter()
-            .map(|named| read_site::site(report, named, &tenant_names))
+            .map(|named| read_site::site(report, named, &tenant_names, &trunk_names))
             .collect(),
         peers: read_peer::all(report, &trunks, &pbxs, &names),
     };

@@ -10,7 +10,9 @@ use std::time::Duration;
 use ringfence_base::Secret;
 use ringfence_base::net::Transport;
 use ringfence_rtp::srtp::Suite;
+use ringfence_session::numbering::{DialPattern, E164};
 use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKind, Strangers};
+use ringfence_session::policy::PeerPolicy;
 
 /// A whole configuration file. Lists are in the file's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,6 +202,69 @@ pub struct Site {
     pub channels: u32,
     /// Numbers that pass every limit, as dialled.
     pub emergency: Vec<String>,
+    /// The number that stands in the place of one that may not be presented, if it was given.
+    pub main_number: Option<E164>,
+    /// `[[site.NAME.dial]]`, in order.
+    pub dial: Vec<Dialling>,
+}
+
+impl Site {
+    /// The number that stands in the place of one that may not be presented: the given one, else
+    /// the first of the site's.
+    pub fn presented_number(&self) -> Option<E164> {
+        let first = || E164::new(&self.numbers.first()?.first.to_string());
+        self.main_number.or_else(first)
+    }
+}
+
+/// A dial-plan rule (`[[site.NAME.dial]]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialling {
+    /// What is dialled.
+    pub pattern: DialPattern,
+    /// What it means.
+    pub to: DialTo,
+}
+
+/// What a dial-plan rule makes of a dialled number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialTo {
+    /// Another number.
+    Number {
+        /// Characters taken from the front.
+        strip: usize,
+        /// What is put in front then.
+        prepend: String,
+        /// The trunk that the call must take.
+        trunk: Option<String>,
+    },
+    /// A refusal.
+    Refuse,
+}
+
+impl fmt::Display for Dialling {
+    /// `9. strip 1 prepend +1 trunk carrier-a`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.pattern)?;
+        match &self.to {
+            DialTo::Refuse => f.write_str(" refuse"),
+            DialTo::Number {
+                strip,
+                prepend,
+                trunk,
+            } => {
+                if *strip > 0 {
+                    write!(f, " strip {strip}")?;
+                }
+                if !prepend.is_empty() {
+                    write!(f, " prepend {prepend}")?;
+                }
+                trunk
+                    .iter()
+                    .try_for_each(|trunk| write!(f, " trunk {trunk}"))
+            }
+        }
+    }
 }
 
 /// A number or an inclusive range of numbers.
@@ -275,6 +340,8 @@ pub struct Peer {
     pub calls_per_second: u32,
     /// Time between OPTIONS towards it; zero is none.
     pub options_interval: Duration,
+    /// What it is told and believed: numbers, identity.
+    pub policy: PeerPolicy,
     /// TLS towards and from it.
     pub tls: PeerTls,
 }

@@ -7,6 +7,7 @@ use ringfence_session::plan::{MediaPolicy, PeerKind};
 
 use super::files;
 use super::model::{Peer, PeerTls, PeerUri, kind_name};
+use super::read_policy;
 use super::read_site::LIMIT_MAX;
 use super::report::Report;
 use super::table::{Named, Section};
@@ -67,6 +68,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
     let calls_per_second = section.integer("calls_per_second", 0..=LIMIT_MAX);
     let interval = Duration::from_secs(5)..=Duration::from_secs(3600);
     let options_interval = section.duration("options_interval", interval, true);
+    let policy = read_policy::peer(&mut section);
     let tls = read_tls(&mut section);
     section.finish();
     let peer = Peer {
@@ -83,6 +85,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
         channels: channels.unwrap_or_default() as u32,
         calls_per_second: calls_per_second.unwrap_or_default() as u32,
         options_interval: options_interval.unwrap_or_default(),
+        policy,
         tls,
     };
     check_tls(report, &path, &peer);

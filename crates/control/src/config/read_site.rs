@@ -1,6 +1,7 @@
 //! `[tenant.NAME]` and `[site.NAME]`.
 
 use super::model::{Site, Tenant};
+use super::read_policy;
 use super::report::Report;
 use super::table::{Named, Section};
 use super::values;
@@ -26,7 +27,12 @@ pub(super) fn tenant(report: &mut Report<'_>, named: &Named<'_>) -> Tenant {
 }
 
 /// Reads a site.
-pub(super) fn site(report: &mut Report<'_>, named: &Named<'_>, tenants: &[&str]) -> Site {
+pub(super) fn site(
+    report: &mut Report<'_>,
+    named: &Named<'_>,
+    tenants: &[&str],
+    trunks: &[&str],
+) -> Site {
     let mut section = Section::new(report, &format!("site.{}", named.name), named.table);
     let tenant = section.reference("tenant", "tenant", tenants);
     section.require("tenant", "write tenant = \"NAME\" of a [tenant.NAME] table");
@@ -34,6 +40,7 @@ pub(super) fn site(report: &mut Report<'_>, named: &Named<'_>, tenants: &[&str])
     let any_number = section.boolean("any_number");
     let channels = section.integer("channels", 0..=LIMIT_MAX);
     let emergency = section.list("emergency", values::dialled);
+    let (main_number, dial) = read_policy::site(&mut section, trunks);
     section.finish();
     Site {
         name: named.name.to_owned(),
@@ -42,5 +49,7 @@ pub(super) fn site(report: &mut Report<'_>, named: &Named<'_>, tenants: &[&str])
         any_number: any_number.unwrap_or_default(),
         channels: channels.unwrap_or_default() as u32,
         emergency: emergency.unwrap_or_default(),
+        main_number,
+        dial,
     }
 }

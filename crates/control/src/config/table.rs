@@ -269,6 +269,32 @@ impl<'b, 'r, 's> Section<'b, 'r, 's> {
         named
     }
 
+    /// The tables of a list (`[[site.NAME.dial]]`), each with its key path, in the file's order.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<(String, &'s DeTable<'s>)> {
+        let Some(value) = self.take(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(items) = value.get_ref() else {
+            let fix = format!("write each under [[{}]]", self.key(key));
+            self.wrong_type::<()>(key, value.get_ref(), &fix);
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{}[{index}]", self.key(key));
+            self.report.mark(&path, item.span().start);
+            match item.get_ref() {
+                DeValue::Table(table) => tables.push((path, table)),
+                other => {
+                    let message = format!("is {}, not a table", type_of(other));
+                    let fix = format!("write it under [[{}]]", self.key(key));
+                    self.report.error(&path, message, fix);
+                }
+            }
+        }
+        tables
+    }
+
     /// Whether the table has `key`.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)

@@ -53,7 +53,7 @@ fn shown(text: &str) -> String {
 
 /// The documented configuration with one line replaced gives `expected` among its diagnostics.
 #[track_caller]
-fn check(from: &str, to: &str, expected: &str) {
+pub(crate) fn check(from: &str, to: &str, expected: &str) {
     assert!(
         DOCUMENTED.contains(from),
         "the documented configuration has no {from:?}"
