@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::sample::{self, Sample, Subject};
 use crate::table::Row;
 
-const PROXY: &str = include_str!("../configs/kamailio-proxy.cfg");
+pub(crate) const PROXY: &str = include_str!("../configs/kamailio-proxy.cfg");
 const OPTIONS: &str = include_str!("../configs/kamailio-options.cfg");
 
 /// The host of the outside network where Kamailio listens, and with dialog state.
@@ -143,7 +143,7 @@ pub(crate) fn calls(plan: &Plan) -> anyhow::Result<Vec<Row>> {
 }
 
 /// A carrier that makes the load, and a PBX that takes it.
-struct Load {
+pub(crate) struct Load {
     carrier: std::net::Ipv4Addr,
     pbx: SocketAddrV4,
     rate: u32,
@@ -153,7 +153,7 @@ struct Load {
 }
 
 impl Load {
-    fn new(network: &Network, rate: u32, plan: &Plan) -> Load {
+    pub(crate) fn new(network: &Network, rate: u32, plan: &Plan) -> Load {
         Load {
             carrier: network.outside(CARRIER),
             pbx: SocketAddrV4::new(network.inside(PBX), network.sip_port()),
@@ -185,8 +185,19 @@ impl Load {
     }
 
     fn calls(&self, pid: u32, to: SocketAddrV4) -> anyhow::Result<Sample> {
+        self.calls_over("u1", pid, to)
+    }
+
+    /// Calls to `to`, where SIPp speaks `transport`.
+    pub(crate) fn calls_over(
+        &self,
+        transport: &'static str,
+        pid: u32,
+        to: SocketAddrV4,
+    ) -> anyhow::Result<Sample> {
         let callee = Sipp::callee(sipp::UAS_CALL, self.pbx).start()?;
-        let caller = self.caller(sipp::UAC_CALL, to);
+        let mut caller = self.caller(sipp::UAC_CALL, to);
+        caller.transport = transport;
         let (report, used, drops) = sample::cpu_during(pid, || caller.run(self.length + SLACK))?;
         let taken = callee.end()?;
         Ok(Sample {

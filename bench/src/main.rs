@@ -19,6 +19,7 @@ mod memory;
 mod plan;
 mod sample;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ const MEASUREMENTS: &[Measurement] = &[
         "calls through the edge and through Kamailio",
         calls::calls,
     ),
+    ("tls", "calls whose caller speaks TLS", tls::calls),
     ("rtp", "RTP packets relayed", media::plain),
     ("srtp", "RTP to SRTP and back", media::protected),
     ("memory", "bytes of an established call", memory::run),
