@@ -189,6 +189,7 @@ fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> pla
         calls_per_second: peer.calls_per_second,
         policy: peer.policy.clone(),
         options_interval: peer.options_interval,
+        methods: peer.methods.clone(),
         usage: Arc::new(Usage::default()),
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ringfence_base::net::Transport;
+use ringfence_session::methods::{Methods, ReliableProvisional};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
@@ -306,6 +307,17 @@ fn site(values: &mut Flat, site: &Site) {
     values.list("dial", &site.dial);
 }
 
+fn methods(values: &mut Flat, methods: &Methods) {
+    values.now(
+        "reliable_provisional",
+        match methods.reliable_provisional {
+            ReliableProvisional::Off => "off",
+            ReliableProvisional::Supported => "supported",
+            ReliableProvisional::Required => "required",
+        },
+    );
+}
+
 fn peer(values: &mut Flat, peer: &Peer) {
     values.table(peer.key());
     values.now("site", &peer.site);
@@ -321,6 +333,7 @@ fn peer(values: &mut Flat, peer: &Peer) {
     values.now("calls_per_second", peer.calls_per_second);
     values.now("options_interval", spoken(peer.options_interval));
     policy(values, &peer.policy);
+    methods(values, &peer.methods);
     let tls = &peer.tls;
     values.maybe(
         "ca",

@@ -7,12 +7,14 @@ use ringfence_base::net::Flow;
 use ringfence_base::{Instant, UnixTime};
 use ringfence_dialog::dialog::Dialog;
 use ringfence_dialog::{ClientId, LocalCallId, Owner, ServerId, Tag};
+use ringfence_sip::Message;
 
 use crate::admission::Admission;
 use crate::call_id::CallId;
 use crate::identity::Identity;
 use crate::negotiation::Negotiation;
 use crate::plan::{Peer, PeerId, Plan};
+use crate::reliable::Provisionals;
 use crate::routing::Route;
 use crate::trace::LegSide;
 
@@ -104,6 +106,8 @@ pub(crate) struct Call {
     /// Our first INVITE, until the callee's 2xx has made leg B's dialog of it.
     pub(crate) sent_invite: Option<Bytes>,
     pub(crate) bridge: Option<Bridge>,
+    /// Ringing: what the callee's and our provisional responses have set up.
+    pub(crate) provisionals: Provisionals,
     pub(crate) media: Negotiation,
     /// Who calls, as far as it may be said.
     pub(crate) identity: Identity,
@@ -187,6 +191,27 @@ impl Call {
 
     pub(crate) fn leg_mut(&mut self, side: Side) -> &mut Leg {
         &mut self.legs[side.index()]
+    }
+
+    /// Whether the leg has a dialog that `request` belongs to.
+    pub(crate) fn has_dialog_of(&self, side: Side, request: &Message<'_>) -> bool {
+        match &self.leg(side).dialog {
+            Some(dialog) => dialog.matches_request(request),
+            None => side == Side::B && self.provisionals.has_dialog_of(request),
+        }
+    }
+
+    /// The leg's dialog that `request` belongs to: the one that is up, or one with a callee that
+    /// rings.
+    pub(crate) fn dialog_of(&mut self, side: Side, request: &Message<'_>) -> Option<&mut Dialog> {
+        let Call {
+            legs, provisionals, ..
+        } = self;
+        match &mut legs[side.index()].dialog {
+            Some(dialog) => dialog.matches_request(request).then_some(dialog),
+            None if side == Side::B => provisionals.dialog_of(request),
+            None => None,
+        }
     }
 
     /// The peer of a leg. The plan is the call's own, so the id is always valid.

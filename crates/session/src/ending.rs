@@ -1,5 +1,7 @@
 //! How calls end, and their records.
 
+use std::sync::Arc;
+
 use ringfence_base::Instant;
 use ringfence_sip::Method;
 
@@ -51,6 +53,7 @@ impl Core {
             self.transactions.cancel(now, client);
         }
         self.retire(key);
+        self.refuse_held(now, key);
     }
 
     /// The far side answered with what cannot be bridged: it is hung up, the caller gets 488.
@@ -264,10 +267,16 @@ impl Core {
             tag: Some(tag),
             ..attempt.reply
         };
+        let plan = Arc::clone(&self.plan);
+        let first = candidates.first().and_then(|id| plan.peer(*id));
         self.respond_with(now, &reply, refused.status, None, |writer| {
-            explain(writer, message, refused.status);
+            explain(
+                writer,
+                message,
+                refused.status,
+                first.map(|peer| &peer.methods),
+            );
         });
-        let plan = &self.plan;
         let peer = refused.route.as_ref().map(|route| route.ingress);
         let Some(peer) = peer
             .or(candidates.first().copied())

@@ -38,11 +38,12 @@ impl Core {
             let glare = in_the_way == Some(side.other());
             let wait = self.entropy.below(10);
             let status = if glare { 491 } else { 500 };
-            return self.respond_with(now, reply, status, None, |writer| {
+            self.respond_with(now, reply, status, None, |writer| {
                 if !glare {
                     writer.header_fmt(HeaderName::RetryAfter, format_args!("{wait}"));
                 }
             });
+            return;
         }
         let Ok(description) = body::description(message) else {
             self.refuse(reply.flow, RefusalReason::Media);

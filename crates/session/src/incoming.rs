@@ -1,5 +1,7 @@
 //! A message comes in: who sent it, may it be served, and whose is it?
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ringfence_base::{Flow, Instant};
 use ringfence_dialog::{Matched, ServerId, Tag, Transmit, response_flow};
@@ -11,9 +13,6 @@ use crate::call::{CallKey, Side};
 use crate::core::{Core, TagText};
 use crate::plan::Strangers;
 use crate::refusal::RefusalReason;
-
-/// The methods that are served, for Allow.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
 
 impl Core {
     pub(crate) fn on_message(
@@ -67,7 +66,7 @@ impl Core {
         }
         let in_dialog = message.to().is_ok_and(|to| to.tag().is_some());
         if !in_dialog && !matches!(method, Method::Invite | Method::Ack | Method::Cancel) {
-            return self.on_lone_request(flow, message, method);
+            return self.on_lone_request(flow, message, method, candidates);
         }
         match self.transactions.handle_input(now, &flow, message) {
             Matched::NewRequest(server) if in_dialog => {
@@ -108,10 +107,21 @@ impl Core {
 
     /// A request outside a dialog that is not an INVITE: answered without any state, since the
     /// answer to a retransmission is the same (RFC 3261 §8.2.7).
-    fn on_lone_request(&mut self, flow: Flow, message: &Message<'_>, method: Method<'_>) {
+    fn on_lone_request(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        method: Method<'_>,
+        candidates: &Candidates,
+    ) {
+        let plan = Arc::clone(&self.plan);
+        let peer = candidates.first().and_then(|id| plan.peer(*id));
+        let Some(methods) = peer.map(|peer| &peer.methods) else {
+            return;
+        };
         match method {
             Method::Options => self.answer_statelessly(&flow, message, 200, |writer| {
-                writer.header(HeaderName::Allow, ALLOW);
+                methods.write(writer, true);
                 writer.header(HeaderName::Accept, "application/sdp");
             }),
             Method::Bye => {
@@ -122,7 +132,7 @@ impl Core {
                 self.refuse(flow, RefusalReason::Method);
                 let status = if other.known().is_some() { 405 } else { 501 };
                 self.answer_statelessly(&flow, message, status, |writer| {
-                    writer.header(HeaderName::Allow, ALLOW);
+                    writer.header(HeaderName::Allow, methods.allow());
                 });
             }
         }
@@ -149,7 +159,7 @@ impl Core {
         self.transactions.set_owner(server, key.owner(side));
         let dialog = self
             .call_mut(key)
-            .and_then(|call| call.leg_mut(side).dialog.as_mut());
+            .and_then(|call| call.dialog_of(side, message));
         match dialog.map(|dialog| dialog.check_request(message)) {
             Some(Ok(())) => {}
             Some(Err(error)) => return self.respond(now, &reply, error.status().raw()),
@@ -160,6 +170,7 @@ impl Core {
             Method::Invite => self.on_re_invite(now, key, side, &reply),
             Method::Bye => self.on_bye(now, key, side, &reply),
             Method::Info => self.on_info(now, key, side, &reply),
+            Method::Prack => self.on_prack(now, key, side, &reply),
             Method::Options => self.respond(now, &reply, 200),
             other => {
                 self.refuse(flow, RefusalReason::Method);
@@ -185,8 +196,7 @@ impl Core {
             .iter()
             .filter_map(|id| self.plan.peer(*id))
             .any(|candidate| candidate.key == peer.key);
-        let dialog = call.leg(side).dialog.as_ref()?;
-        (is_peer && dialog.matches_request(message)).then_some((key, side))
+        (is_peer && call.has_dialog_of(side, message)).then_some((key, side))
     }
 
     /// Keeps up with a peer whose stream connection is a new one.
@@ -237,9 +247,19 @@ impl Core {
 
     /// Answers a request through its transaction with nothing but a status.
     pub(crate) fn respond(&mut self, now: Instant, reply: &Reply<'_, '_>, status: u16) {
+        let plan = Arc::clone(&self.plan);
+        let leg = reply.leg.and_then(|(key, side)| {
+            let call = self.call(key)?;
+            plan.peers
+                .iter()
+                .find(|peer| call.peer(side).is_some_and(|own| own.key == peer.key))
+        });
         self.respond_with(now, reply, status, None, |writer| {
-            if matches!(status, 405 | 501) || (status == 200 && is_options(reply.request)) {
-                writer.header(HeaderName::Allow, ALLOW);
+            let Some(peer) = leg else { return };
+            if status == 200 && is_options(reply.request) {
+                peer.methods.write(writer, true);
+            } else if matches!(status, 405 | 501) {
+                writer.header(HeaderName::Allow, peer.methods.allow());
             }
         });
     }
@@ -252,7 +272,7 @@ impl Core {
         status: u16,
         body: Option<&[u8]>,
         more: impl FnOnce(&mut MessageWriter<'_>),
-    ) {
+    ) -> Bytes {
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         let code = StatusCode::of(status);
@@ -273,7 +293,9 @@ impl Core {
         }
         let bytes = Bytes::copy_from_slice(&out);
         self.scratch = out;
-        self.transactions.respond(now, reply.server, code, bytes);
+        self.transactions
+            .respond(now, reply.server, code, bytes.clone());
+        bytes
     }
 
     /// Keeps a message for `calls trace`.

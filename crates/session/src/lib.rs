@@ -10,11 +10,12 @@
 //! | a message comes in | `access`, `incoming`, [`owner`] |
 //! | numbers, and who may present which | [`numbering`], [`policy`], `identity` |
 //! | a call begins, changes, ends | `setup`, `responses`, `in_dialog`, `ending`, `supervise` |
+//! | methods and extensions in a call | [`methods`], `reliable`, `late_success` |
 //! | its media | `negotiation` |
 //! | what may cross | `headers`, `outgoing` |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
 //!
-//! What is absent on purpose: trunks that register, a registrar, transfers, PRACK, session timers.
+//! What is absent on purpose: trunks that register, a registrar, transfers, session timers.
 
 mod access;
 mod admission;
@@ -32,6 +33,7 @@ mod identity;
 mod in_dialog;
 mod incoming;
 mod late_success;
+pub mod methods;
 mod negotiation;
 pub mod numbering;
 mod outgoing;
@@ -39,6 +41,7 @@ pub mod owner;
 pub mod plan;
 pub mod policy;
 pub mod refusal;
+mod reliable;
 mod responses;
 mod routing;
 mod setup;

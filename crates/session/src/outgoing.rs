@@ -14,7 +14,7 @@ use crate::call::{Call, CallKey, Side};
 use crate::core::Core;
 use crate::headers::{self, Forbidden};
 use crate::identity::Wording;
-use crate::incoming::ALLOW;
+use crate::methods::{RELIABLE, ReliableProvisional};
 use crate::plan::{Listener, Peer, Plan};
 
 /// Hops that a request of our own making may take (RFC 3261 §8.1.1.6).
@@ -56,6 +56,8 @@ pub(crate) struct Invite<'a> {
     pub(crate) call_id: LocalCallId,
     pub(crate) branch: Branch,
     pub(crate) max_forwards: u8,
+    /// Whether the callee may send provisional responses reliably.
+    pub(crate) reliable: bool,
     pub(crate) body: Option<&'a [u8]>,
 }
 
@@ -120,7 +122,10 @@ impl Invite<'_> {
         writer.header(HeaderName::CallId, self.call_id);
         writer.header(HeaderName::CSeq, "1 INVITE");
         writer.header(HeaderName::Contact, contact(self.ours, transport));
-        writer.header(HeaderName::Allow, ALLOW);
+        self.peer.methods.write(&mut writer, self.reliable);
+        if self.peer.methods.reliable_provisional == ReliableProvisional::Required {
+            writer.header(HeaderName::Require, RELIABLE);
+        }
         writer.header(HeaderName::Accept, "application/sdp");
         self.wording.write(&mut writer, &UriHost(self.ours.ip()));
         for (name, value) in headers::passed(received, pass_headers, forbidden) {
@@ -140,6 +145,8 @@ pub(crate) struct InDialog<'a> {
     pub(crate) cause: Option<u8>,
     /// CSeq of the INVITE that this is the ACK of.
     pub(crate) ack_of: Option<u32>,
+    /// Further headers.
+    pub(crate) more: &'a [(HeaderName, &'a str)],
     /// Content type and body.
     pub(crate) body: Option<(&'a [u8], &'a [u8])>,
 }
@@ -207,6 +214,10 @@ impl Core {
             .filter(|call| call.key == key)?;
         let flow = next_hop(call, side)?;
         let ours = our_address(&call.plan, &flow)?;
+        let methods = call
+            .plan
+            .peer(call.legs[side.index()].peer)
+            .map(|peer| &peer.methods);
         let dialog = call.legs[side.index()].dialog.as_mut()?;
         let via = RequestVia {
             transport: flow.transport,
@@ -222,7 +233,12 @@ impl Core {
         };
         if matches!(method, Method::Invite) {
             writer.header(HeaderName::Contact, contact(ours, flow.transport));
-            writer.header(HeaderName::Allow, ALLOW);
+            if let Some(methods) = methods {
+                methods.write(&mut writer, false);
+            }
+        }
+        for (name, value) in content.more {
+            writer.header(*name, value);
         }
         if let Some(cause) = content.cause {
             writer.header_fmt(HeaderName::Reason, format_args!("Q.850;cause={cause}"));

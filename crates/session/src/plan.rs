@@ -13,6 +13,7 @@ use ringfence_base::net::{ListenerId, Transport};
 use ringfence_rtp::srtp::Suite;
 
 use crate::policy::{PeerPolicy, SitePolicy};
+use crate::methods::Methods;
 use crate::usage::Usage;
 
 ringfence_base::define_id! {
@@ -206,6 +207,8 @@ pub struct Peer {
     pub policy: PeerPolicy,
     /// Seconds between OPTIONS towards it; zero is none.
     pub options_interval: Duration,
+    /// Methods and extensions it may use.
+    pub methods: Methods,
     /// Calls now and health, across workers.
     pub usage: Arc<Usage>,
 }

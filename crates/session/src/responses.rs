@@ -1,10 +1,13 @@
 //! Responses of the far side, carried back to the leg that asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ringfence_base::{Flow, Instant};
 use ringfence_dialog::dialog::Dialog;
 use ringfence_dialog::{ClientId, Event as TransactionEvent, Owner, ServerId};
+use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Index, Message, Method};
 
 use crate::body;
@@ -14,8 +17,10 @@ use crate::cdr::EndedBy;
 use crate::core::Core;
 use crate::event::Event;
 use crate::headers;
-use crate::incoming::{ALLOW, Reply};
+use crate::incoming::Reply;
+use crate::methods::RELIABLE;
 use crate::outgoing::{InDialog, contact, our_address};
+use crate::reliable::Provisional;
 use crate::supervise::AlarmKind;
 
 impl Core {
@@ -47,7 +52,7 @@ impl Core {
             Method::Invite => self.on_invite_response(now, key, side, flow, message, client),
             Method::Info => self.on_info_response(now, key, message),
             // RFC 3261 §12.2.1.2: the dialog is gone on the far side.
-            Method::Bye | Method::Cancel => {}
+            Method::Bye | Method::Cancel | Method::Prack => {}
             _ if matches!(status.raw(), 408 | 481) => self.end_call(now, key, EndedBy::Edge, None),
             _ => {}
         }
@@ -104,19 +109,32 @@ impl Core {
         if !bridge.initial || !(180..=183).contains(&status) {
             return;
         }
-        let (from, server) = (bridge.from, bridge.server);
         let offered = matches!(bridge.stage, Stage::Pending { offer: true, .. });
         call.facts.ringing.get_or_insert(at);
         let description = body::description(message).unwrap_or_default();
         let early = offered && !description.is_empty();
-        let body = early
-            .then(|| self.with_media(now, key, |media, around| media.answer(around, description)))
-            .flatten()
-            .and_then(Result::ok);
-        self.answer_invite(now, key, from, server, status, body.as_deref(), None);
+        let reliability = self.take_provisional(now, key, message);
+        let body = match reliability {
+            Provisional::Ignored => return,
+            Provisional::Offer => self.with_media(now, key, |media, around| {
+                media.offer(around, Side::B, description)
+            }),
+            _ if early => {
+                self.with_media(now, key, |media, around| media.answer(around, description))
+            }
+            _ => None,
+        };
+        let body = match (body, reliability) {
+            (Some(Err(refusal)), Provisional::Offer) => {
+                // An offer that cannot be passed on: there will be no session.
+                return self.cancel_setup(now, key, refusal.status, EndedBy::Edge, Some(79));
+            }
+            (body, _) => body.and_then(Result::ok),
+        };
+        self.ring_caller(now, key, status, body);
     }
 
-    fn on_invite_success(
+    pub(crate) fn on_invite_success(
         &mut self,
         now: Instant,
         key: CallKey,
@@ -124,6 +142,9 @@ impl Core {
         message: &Message<'_>,
         client: ClientId,
     ) {
+        if self.hold_success(key, message, client) {
+            return;
+        }
         if !self.confirm_dialog(key, side, message) {
             // Nothing can be sent in a dialog that cannot be made out.
             return self.finish_setup(now, key, 502, EndedBy::Edge, None);
@@ -135,10 +156,13 @@ impl Core {
         let Some(bridge) = &call.bridge else { return };
         let (from, server, initial) = (bridge.from, bridge.server, bridge.initial);
         let ack = (client, bridge.client_cseq);
-        let offered = matches!(bridge.stage, Stage::Pending { offer: true, .. });
+        let provisionals = std::mem::take(&mut call.provisionals);
+        let offered =
+            provisionals.agreed() || matches!(bridge.stage, Stage::Pending { offer: true, .. });
         // A 2xx cannot be refused: a body that is no description is like none.
         let body = body::description(message).unwrap_or_default();
         let carried = self.with_media(now, key, |media, around| match (offered, body.is_empty()) {
+            _ if provisionals.agreed() => Ok(Vec::new()),
             // The answer may have come in a 183 already.
             (true, true) => media
                 .last_answer()
@@ -159,7 +183,8 @@ impl Core {
                 call.media.settle();
             }
         }
-        self.answer_invite(now, key, from, server, 200, Some(&carried), None);
+        let carried = (!provisionals.needs_no_answer()).then_some(carried);
+        self.answer_invite(now, key, from, server, 200, carried.as_deref(), None);
         let Some(call) = self.call_mut(key) else {
             return;
         };
@@ -222,7 +247,7 @@ impl Core {
 
     /// A final answer after the caller gave up: a late 200 is acknowledged and hung up
     /// (RFC 3261 §9.1, §15).
-    fn on_late_final(
+    pub(crate) fn on_late_final(
         &mut self,
         now: Instant,
         key: CallKey,
@@ -257,6 +282,11 @@ impl Core {
         if let Some(dialog) = &mut call.leg_mut(side).dialog {
             return dialog.refresh_target(message).is_ok();
         }
+        if let Some(dialog) = call.provisionals.confirm(message) {
+            call.sent_invite = None;
+            call.leg_mut(side).dialog = Some(dialog);
+            return true;
+        }
         let Some(invite) = call.sent_invite.take() else {
             return false;
         };
@@ -282,20 +312,50 @@ impl Core {
         body: Option<&[u8]>,
         retry_after: Option<u32>,
     ) {
-        let Some(call) = self.call(key) else { return };
+        self.answer_invite_with(now, key, (side, server), status, body, |writer| {
+            if let Some(seconds) = retry_after {
+                writer.header_fmt(HeaderName::RetryAfter, format_args!("{seconds}"));
+            }
+        });
+    }
+
+    /// Answers the bridged INVITE with a provisional response of this RSeq, which the caller must
+    /// acknowledge (RFC 3262 §3).
+    pub(crate) fn answer_reliably(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        to: (Side, ServerId),
+        (status, rseq): (u16, u32),
+        body: Option<&[u8]>,
+    ) -> Option<Bytes> {
+        self.answer_invite_with(now, key, to, status, body, |writer| {
+            writer.header(HeaderName::Require, RELIABLE);
+            writer.header_fmt(HeaderName::RSeq, format_args!("{rseq}"));
+        })
+    }
+
+    fn answer_invite_with(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        (side, server): (Side, ServerId),
+        status: u16,
+        body: Option<&[u8]>,
+        more: impl FnOnce(&mut MessageWriter<'_>),
+    ) -> Option<Bytes> {
+        let call = self.call(key)?;
         let Some(Stage::Pending { request, .. }) = call.bridge.as_ref().map(|b| &b.stage) else {
-            return;
+            return None;
         };
         let request = request.clone();
         let leg = call.leg(side);
         let (flow, tag) = (leg.flow, leg.local_tag);
-        let Some(ours) = our_address(&call.plan, &flow) else {
-            return;
-        };
+        let plan = Arc::clone(&call.plan);
+        let methods = plan.peer(leg.peer).map(|peer| &peer.methods);
+        let ours = our_address(&plan, &flow)?;
         let mut index = Index::default();
-        let Ok(request) = index.parse(&request) else {
-            return;
-        };
+        let request = index.parse(&request).ok()?;
         let reply = Reply {
             server,
             request: &request,
@@ -303,16 +363,16 @@ impl Core {
             tag: Some(tag),
             leg: Some((key, side)),
         };
-        self.respond_with(now, &reply, status, body, |writer| {
+        Some(self.respond_with(now, &reply, status, body, |writer| {
             if (101..300).contains(&status) {
                 writer.copy(&request, HeaderName::RecordRoute);
                 writer.header(HeaderName::Contact, contact(ours, flow.transport));
-                writer.header(HeaderName::Allow, ALLOW);
+                if let Some(methods) = methods {
+                    methods.write(writer, true);
+                }
             }
-            if let Some(seconds) = retry_after {
-                writer.header_fmt(HeaderName::RetryAfter, format_args!("{seconds}"));
-            }
-        });
+            more(writer);
+        }))
     }
 
     /// Refuses the pending re-INVITE; the session goes on as it was (RFC 3261 §14.1).

@@ -20,11 +20,13 @@ use crate::event::Event;
 use crate::headers::{self, Forbidden};
 use crate::identity::{self, Identity, NotPresentable, Wording};
 use crate::incoming::Reply;
+use crate::methods::{Methods, RELIABLE, ReliableProvisional, takes};
 use crate::negotiation::{Negotiation, SideFacts, Surroundings};
 use crate::numbering;
 use crate::outgoing::{Invite, MAX_FORWARDS, our_address};
 use crate::plan::{Peer, Plan};
 use crate::refusal::RefusalReason;
+use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
 use crate::supervise::AlarmKind;
 use crate::trace::LegSide;
@@ -87,8 +89,12 @@ impl Core {
             status,
             route: None,
         };
-        check_message(attempt.reply.request)?;
         let plan = Arc::clone(&self.plan);
+        let methods = candidates
+            .first()
+            .and_then(|id| plan.peer(*id))
+            .map(|peer| &peer.methods);
+        check_message(attempt.reply.request, methods)?;
         let mut route = route(&plan, candidates, &attempt.called)
             .map_err(|no_route| refuse(no_route.reason, no_route.status))?;
         let with_route = |reason, status| Refused {
@@ -166,6 +172,10 @@ impl Core {
             .map_err(|_| (RefusalReason::TransactionsMax, 503))?;
         let description = body::description(message).unwrap_or_default();
         let offer = !description.is_empty();
+        let reliable = plan
+            .peer(route.ingress)
+            .map(|peer| peer.methods.reliable_provisional)
+            .unwrap_or_default();
         let call = Call {
             key: attempt.key,
             id: attempt.id,
@@ -186,6 +196,7 @@ impl Core {
                 },
             }),
             sent_invite: None,
+            provisionals: Provisionals::new(message, reliable),
             media: Negotiation::default(),
             facts: Facts {
                 from: identity
@@ -265,6 +276,8 @@ impl Core {
             call_id: call.egress_call_id,
             branch,
             max_forwards: hops.min(MAX_FORWARDS).saturating_sub(1),
+            // An offer in a reliable response needs a caller who can answer it.
+            reliable: body.is_some() || call.provisionals.to_caller(),
             body,
         };
         let pass = call
@@ -356,7 +369,7 @@ pub(crate) fn forbidden_of(call: &Call, side: Side) -> Forbidden {
 }
 
 /// What the INVITE must be before anything is looked up.
-fn check_message(message: &Message<'_>) -> Result<(), Refused> {
+fn check_message(message: &Message<'_>, methods: Option<&Methods>) -> Result<(), Refused> {
     let refuse = |reason, status| {
         Err(Refused {
             reason,
@@ -367,8 +380,14 @@ fn check_message(message: &Message<'_>) -> Result<(), Refused> {
     if message.max_forwards().is_ok_and(|hops| hops == Some(0)) {
         return refuse(RefusalReason::TooManyHops, 483);
     }
-    if message.values(HeaderName::Require).next().is_some() {
-        return refuse(RefusalReason::Extension, 420);
+    if let Some(methods) = methods {
+        if methods.unsupported(message).next().is_some() {
+            return refuse(RefusalReason::Extension, 420);
+        }
+        let required = methods.reliable_provisional == ReliableProvisional::Required;
+        if required && !takes(message, RELIABLE) {
+            return refuse(RefusalReason::Extension, 421);
+        }
     }
     if body::description(message).is_err() {
         return refuse(RefusalReason::Media, 415);
@@ -377,16 +396,24 @@ fn check_message(message: &Message<'_>) -> Result<(), Refused> {
 }
 
 /// What a refusal says besides its status (RFC 3261 §8.2.2.3, §8.2.3).
-pub(crate) fn explain(writer: &mut MessageWriter<'_>, message: &Message<'_>, status: u16) {
+pub(crate) fn explain(
+    writer: &mut MessageWriter<'_>,
+    message: &Message<'_>,
+    status: u16,
+    methods: Option<&Methods>,
+) {
     match status {
         415 => {
             writer.header(HeaderName::Accept, "application/sdp");
             writer.header(HeaderName::AcceptEncoding, "identity");
         }
         420 => {
-            for option in message.values(HeaderName::Require) {
+            for option in methods.into_iter().flat_map(|it| it.unsupported(message)) {
                 writer.header(HeaderName::Unsupported, option);
             }
+        }
+        421 => {
+            writer.header(HeaderName::Require, RELIABLE);
         }
         503 => {
             writer.header(HeaderName::RetryAfter, "10");

@@ -38,6 +38,8 @@ pub(crate) enum AlarmKind {
     Duration,
     /// No phone answers any more of an INVITE that was cancelled too late.
     Forks,
+    /// The caller's PRACK has not come.
+    Provisional,
     /// Longest ringing.
     Ring,
     /// Time to look whether anything is heard.
@@ -83,6 +85,7 @@ impl Core {
             (AlarmKind::Duration, Phase::Up) => {
                 self.end_call(now, key, EndedBy::Edge, Some(TIMER_EXPIRY));
             }
+            (AlarmKind::Provisional, Phase::Setup) => self.repeat_provisional(now, key),
             (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
             (AlarmKind::Forks, Phase::Ending) => self.discard(key),
             _ => {}

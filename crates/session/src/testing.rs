@@ -7,6 +7,7 @@ use std::time::Duration;
 use ringfence_base::net::{ListenerId, Transport};
 use ringfence_rtp::srtp::Suite;
 
+use crate::methods::Methods;
 use crate::plan::{
     Limits, Listener, MediaPolicy, Network, NumberRange, Peer, PeerId, PeerKind, Plan, Site,
     SiteId, Strangers, Tenant, TenantId,
@@ -94,6 +95,7 @@ fn peer(key: &str, kind: PeerKind, listener: ListenerId, address: &str) -> Peer 
         calls_per_second: 0,
         policy: Default::default(),
         options_interval: Duration::ZERO,
+        methods: Methods::of_kind(kind),
         usage: Arc::<Usage>::default(),
     }
 }

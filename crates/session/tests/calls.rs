@@ -396,10 +396,10 @@ fn an_unsupported_extension_is_420_with_its_name_rfc3261_8_2_2_3() {
     let mut caller = Caller::new(CARRIER, "+13305550100");
     let invite = caller
         .request("INVITE", None)
-        .replace("User-Agent", "Require: 100rel\r\nX-A");
+        .replace("User-Agent", "Require: 100rel, answermode\r\nX-A");
     world.deliver(CARRIER, &invite);
     let refusal = world.take(CARRIER, "420");
-    assert_eq!(refusal.header(HeaderName::Unsupported), "100rel");
+    assert_eq!(refusal.header(HeaderName::Unsupported), "answermode");
 }
 
 #[test]

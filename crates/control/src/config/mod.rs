@@ -13,6 +13,7 @@ mod files;
 mod model;
 mod read_edge;
 mod read_listen;
+mod read_methods;
 mod read_peer;
 pub(crate) mod read_policy;
 mod read_site;

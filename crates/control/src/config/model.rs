@@ -11,6 +11,7 @@ use ringfence_base::Secret;
 use ringfence_base::net::Transport;
 use ringfence_rtp::srtp::Suite;
 use ringfence_session::numbering::{DialPattern, E164};
+use ringfence_session::methods::Methods;
 use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKind, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
@@ -342,6 +343,8 @@ pub struct Peer {
     pub options_interval: Duration,
     /// What it is told and believed: numbers, identity.
     pub policy: PeerPolicy,
+    /// Methods and extensions it may use.
+    pub methods: Methods,
     /// TLS towards and from it.
     pub tls: PeerTls,
 }

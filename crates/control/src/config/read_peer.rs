@@ -8,6 +8,7 @@ use ringfence_session::plan::{MediaPolicy, PeerKind};
 use super::files;
 use super::model::{Peer, PeerTls, PeerUri, kind_name};
 use super::read_policy;
+use super::read_methods;
 use super::read_site::LIMIT_MAX;
 use super::report::Report;
 use super::table::{Named, Section};
@@ -69,6 +70,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
     let interval = Duration::from_secs(5)..=Duration::from_secs(3600);
     let options_interval = section.duration("options_interval", interval, true);
     let policy = read_policy::peer(&mut section);
+    let methods = read_methods::read(&mut section, kind);
     let tls = read_tls(&mut section);
     section.finish();
     let peer = Peer {
@@ -86,6 +88,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
         calls_per_second: calls_per_second.unwrap_or_default() as u32,
         options_interval: options_interval.unwrap_or_default(),
         policy,
+        methods,
         tls,
     };
     check_tls(report, &path, &peer);

@@ -15,6 +15,7 @@ use ringfence_rtp::srtp::Suite;
 use ringfence_session::cdr::Cdr;
 use ringfence_session::core::{Core, CoreConfig, Input};
 use ringfence_session::event::Event;
+use ringfence_session::methods::Methods;
 use ringfence_session::plan::*;
 use ringfence_session::{numbering, policy};
 use ringfence_sip::{HeaderName, Index};
@@ -347,6 +348,7 @@ pub fn plan() -> Plan {
         calls_per_second: 0,
         policy: policy::PeerPolicy::default(),
         options_interval: Duration::ZERO,
+        methods: Methods::of_kind(kind),
         usage: Arc::default(),
     };
     Plan {

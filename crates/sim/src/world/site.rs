@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ringfence_base::ListenerId;
 use ringfence_base::net::Transport;
+use ringfence_session::methods::Methods;
 use ringfence_session::plan::{
     Limits, Listener, MediaPolicy, NumberRange, Peer, PeerKind, Plan, Site, SiteId, Strangers,
     Tenant, TenantId,
@@ -137,6 +138,7 @@ fn peer(key: &str, kind: PeerKind, side: Side) -> Peer {
         calls_per_second: 0,
         policy: Default::default(),
         options_interval: Duration::ZERO,
+        methods: Methods::of_kind(kind),
         usage: Arc::default(),
     }
 }

@@ -1,0 +1,93 @@
+//! Which methods and extensions a peer may use beside INVITE and BYE, and how that is said to it
+//! in Allow, Supported, Require and Unsupported (RFC 3261 §8.2.2, §20.5, §20.37).
+//!
+//! What is said is true: a method that a peer's policy refuses is in no Allow that it gets.
+
+use ringfence_sip::write::MessageWriter;
+use ringfence_sip::{HeaderName, Message};
+
+use crate::plan::PeerKind;
+
+/// The policy of one peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Methods {
+    /// Reliable provisional responses (RFC 3262).
+    pub reliable_provisional: ReliableProvisional,
+}
+
+/// Reliable provisional responses with a peer (`reliable_provisional`). What the other side of a
+/// call does has no influence: each side is reliable on its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReliableProvisional {
+    /// Never offered; a peer that requires them is refused with 420.
+    Off,
+    /// Offered to the peer, and used where it asks for them or can take them.
+    #[default]
+    Supported,
+    /// Required of the peer: one that cannot is refused with 421.
+    Required,
+}
+
+impl Methods {
+    /// The policy of a peer whose configuration says nothing of it.
+    pub const fn of_kind(_kind: PeerKind) -> Methods {
+        Methods {
+            reliable_provisional: ReliableProvisional::Supported,
+        }
+    }
+
+    /// The methods that this peer may use, for Allow.
+    pub(crate) fn allow(&self) -> String {
+        let mut allow = String::from("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
+        if self.reliable_provisional != ReliableProvisional::Off {
+            allow.push_str(", PRACK");
+        }
+        allow
+    }
+
+    /// Writes Allow, and Supported if there is anything to say. `reliable` is whether provisional
+    /// responses may be reliable in this very call.
+    pub(crate) fn write(&self, writer: &mut MessageWriter<'_>, reliable: bool) {
+        writer.header(HeaderName::Allow, self.allow());
+        let supported: Vec<&str> = self.options(reliable).collect();
+        if !supported.is_empty() {
+            writer.header(HeaderName::Supported, supported.join(", "));
+        }
+    }
+
+    /// The values of a request's Require that this peer may not use (RFC 3261 §8.2.2.3).
+    pub(crate) fn unsupported<'a>(&self, request: &Message<'a>) -> impl Iterator<Item = &'a [u8]> {
+        let known: Vec<&str> = self.options(true).collect();
+        request
+            .values(HeaderName::Require)
+            .filter(move |option| !known.iter().any(|name| is(option, name)))
+    }
+
+    /// The option tags of what this peer may use.
+    fn options(&self, reliable: bool) -> impl Iterator<Item = &'static str> {
+        let reliable = reliable && self.reliable_provisional != ReliableProvisional::Off;
+        reliable.then_some(RELIABLE).into_iter()
+    }
+}
+
+/// The option tag of reliable provisional responses (RFC 3262 §8).
+pub(crate) const RELIABLE: &str = "100rel";
+
+/// Whether a message lists an option tag in Require or Supported.
+pub(crate) fn takes(message: &Message<'_>, option: &str) -> bool {
+    requires(message, option) || lists(message, HeaderName::Supported, option)
+}
+
+/// Whether a message requires an option tag.
+pub(crate) fn requires(message: &Message<'_>, option: &str) -> bool {
+    lists(message, HeaderName::Require, option)
+}
+
+/// Whether a list header has this word, in any case.
+pub(crate) fn lists(message: &Message<'_>, header: HeaderName, word: &str) -> bool {
+    message.values(header).any(|value| is(value, word))
+}
+
+fn is(value: &[u8], word: &str) -> bool {
+    value.trim_ascii().eq_ignore_ascii_case(word.as_bytes())
+}
