@@ -39,6 +39,14 @@ impl Agent {
             Some((address, media.payload_types().next()?))
         });
         let leg = &mut self.legs[call];
+        // An answer that refuses everything: the BYE comes next (RFC 3261 §13.2.2.4).
+        let refused = description.is_some_and(|description| {
+            !description.media.is_empty() && description.active_media().next().is_none()
+        });
+        if refused && is_answer {
+            leg.remote = None;
+            return;
+        }
         let Some((address, codec)) = media else {
             self.faults.push(Fault::Description { call });
             return;

@@ -125,7 +125,7 @@ impl Agent {
             return;
         }
         if !message.body().is_empty() {
-            self.learn(call, message.body(), false);
+            self.learn(call, message.body(), true);
         }
         self.begin_talk(now, call);
     }
