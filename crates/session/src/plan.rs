@@ -12,8 +12,8 @@ use std::time::Duration;
 use ringfence_base::net::{ListenerId, Transport};
 use ringfence_rtp::srtp::Suite;
 
-use crate::policy::{PeerPolicy, SitePolicy};
 use crate::methods::Methods;
+use crate::policy::{PeerPolicy, SitePolicy};
 use crate::usage::Usage;
 
 ringfence_base::define_id! {

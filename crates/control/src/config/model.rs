@@ -10,8 +10,8 @@ use std::time::Duration;
 use ringfence_base::Secret;
 use ringfence_base::net::Transport;
 use ringfence_rtp::srtp::Suite;
-use ringfence_session::numbering::{DialPattern, E164};
 use ringfence_session::methods::Methods;
+use ringfence_session::numbering::{DialPattern, E164};
 use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKind, Strangers};
 use ringfence_session::policy::PeerPolicy;
 

@@ -7,8 +7,8 @@ use ringfence_session::plan::{MediaPolicy, PeerKind};
 
 use super::files;
 use super::model::{Peer, PeerTls, PeerUri, kind_name};
-use super::read_policy;
 use super::read_methods;
+use super::read_policy;
 use super::read_site::LIMIT_MAX;
 use super::report::Report;
 use super::table::{Named, Section};
