@@ -320,7 +320,7 @@ impl Core {
         if now >= open.give_up_at {
             return self.cancel_setup(now, key, 504, EndedBy::Edge, Some(TIMER_EXPIRY));
         }
-        open.interval = open.interval * 2;
+        open.interval *= 2;
         let wait = open.interval.min(open.give_up_at - now);
         open.again_at = now + wait;
         let (status, bytes) = (StatusCode::of(open.status), open.bytes.clone());
