@@ -316,6 +316,7 @@ fn methods(values: &mut Flat, methods: &Methods) {
             ReliableProvisional::Required => "required",
         },
     );
+    values.now("session_expires", spoken(methods.session_expires));
 }
 
 fn peer(values: &mut Flat, peer: &Peer) {

@@ -16,7 +16,9 @@ use crate::negotiation::Negotiation;
 use crate::plan::{Peer, PeerId, Plan};
 use crate::reliable::Provisionals;
 use crate::routing::Route;
+use crate::session_timer::{Refresh, SessionTimer};
 use crate::trace::LegSide;
+use crate::update::Exchange;
 
 /// Names a call in the core's table. The generation makes the key of an ended call name nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +108,8 @@ pub(crate) struct Call {
     /// Our first INVITE, until the callee's 2xx has made leg B's dialog of it.
     pub(crate) sent_invite: Option<Bytes>,
     pub(crate) bridge: Option<Bridge>,
+    /// An UPDATE or PRACK with an offer that came on one leg and goes to the other.
+    pub(crate) exchange: Option<Box<Exchange>>,
     /// Ringing: what the callee's and our provisional responses have set up.
     pub(crate) provisionals: Provisionals,
     pub(crate) media: Negotiation,
@@ -139,6 +143,11 @@ pub(crate) struct Leg {
     pub(crate) dialog: Option<Dialog>,
     /// Final status given (A) or received (B).
     pub(crate) status: Option<u16>,
+    /// Whether the peer's Allow has UPDATE.
+    pub(crate) allows_update: bool,
+    pub(crate) timer: Option<SessionTimer>,
+    /// A refresh of the session timer on its way.
+    pub(crate) refresh: Option<Refresh>,
 }
 
 /// An INVITE that came on one leg and was sent on on the other.

@@ -27,6 +27,7 @@ impl Core {
         ended_by: EndedBy,
         retry_after: Option<u32>,
     ) {
+        self.drop_exchange(now, key);
         self.answer_pending(now, key, status, retry_after);
         self.record(now, key, status, ended_by);
         self.discard(key);
@@ -47,6 +48,7 @@ impl Core {
         };
         call.facts.q850 = cause.or(call.facts.q850);
         let client = call.bridge.as_ref().map(|bridge| bridge.client);
+        self.drop_exchange(now, key);
         self.answer_pending(now, key, status, None);
         self.record(now, key, status, ended_by);
         if let Some(client) = client {
@@ -93,6 +95,7 @@ impl Core {
             return;
         };
         call.facts.q850 = cause;
+        self.drop_exchange(now, key);
         self.acknowledge_late_offer(now, key);
         let Some(call) = self.call_mut(key) else {
             return;

@@ -14,6 +14,7 @@ use crate::headers;
 use crate::incoming::Reply;
 use crate::outgoing::InDialog;
 use crate::refusal::RefusalReason;
+use crate::session_timer;
 
 /// Bodies that an INFO may carry across: key presses.
 const INFO_BODIES: [&[u8]; 2] = [b"application/dtmf-relay", b"application/dtmf"];
@@ -31,8 +32,28 @@ impl Core {
         reply: &Reply<'_, '_>,
     ) {
         let message = reply.request;
+        if let Some(call) = self.call_mut(key) {
+            call.learn_methods(side, message);
+        }
         let Some(call) = self.call(key) else { return };
-        let in_the_way = call.bridge.as_ref().map(|bridge| bridge.from);
+        let timed = call
+            .peer(side)
+            .is_some_and(|peer| !peer.methods.session_expires.is_zero());
+        if timed && session_timer::is_too_short(message) {
+            self.respond_with(now, reply, 422, None, |writer| {
+                let least = session_timer::MIN_SE;
+                writer.header_fmt(HeaderName::MinSe, format_args!("{least}"));
+            });
+            return;
+        }
+        let refreshed = |side: Side| call.leg(side).refresh.map(|_| side.other());
+        let in_the_way = call
+            .bridge
+            .as_ref()
+            .map(|bridge| bridge.from)
+            .or(call.exchange.as_ref().map(|exchange| exchange.from))
+            .or_else(|| refreshed(side))
+            .or_else(|| refreshed(side.other()));
         if in_the_way.is_some() || call.phase != Phase::Up {
             // RFC 3261 §14.2: one of its own is open: later; one of the other side: glare.
             let glare = in_the_way == Some(side.other());

@@ -10,12 +10,12 @@
 //! | a message comes in | `access`, `incoming`, [`owner`] |
 //! | numbers, and who may present which | [`numbering`], [`policy`], `identity` |
 //! | a call begins, changes, ends | `setup`, `responses`, `in_dialog`, `ending`, `supervise` |
-//! | methods and extensions in a call | [`methods`], `reliable`, `late_success` |
+//! | methods and extensions in a call | [`methods`], `reliable`, `update`, `session_timer`, `late_success` |
 //! | its media | `negotiation` |
 //! | what may cross | `headers`, `outgoing` |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
 //!
-//! What is absent on purpose: trunks that register, a registrar, transfers, session timers.
+//! What is absent on purpose: trunks that register, a registrar, transfers.
 
 mod access;
 mod admission;
@@ -44,10 +44,12 @@ pub mod refusal;
 mod reliable;
 mod responses;
 mod routing;
+mod session_timer;
 mod setup;
 mod supervise;
 #[cfg(test)]
 mod testing;
 pub mod trace;
+mod update;
 pub mod usage;
 pub mod view;

@@ -3,6 +3,8 @@
 //!
 //! What is said is true: a method that a peer's policy refuses is in no Allow that it gets.
 
+use std::time::Duration;
+
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message};
 
@@ -13,6 +15,8 @@ use crate::plan::PeerKind;
 pub struct Methods {
     /// Reliable provisional responses (RFC 3262).
     pub reliable_provisional: ReliableProvisional,
+    /// Session timers (RFC 4028): the interval that is asked for; zero is none.
+    pub session_expires: Duration,
 }
 
 /// Reliable provisional responses with a peer (`reliable_provisional`). What the other side of a
@@ -33,12 +37,13 @@ impl Methods {
     pub const fn of_kind(_kind: PeerKind) -> Methods {
         Methods {
             reliable_provisional: ReliableProvisional::Supported,
+            session_expires: Duration::from_secs(1800),
         }
     }
 
     /// The methods that this peer may use, for Allow.
     pub(crate) fn allow(&self) -> String {
-        let mut allow = String::from("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO");
+        let mut allow = String::from("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE");
         if self.reliable_provisional != ReliableProvisional::Off {
             allow.push_str(", PRACK");
         }
@@ -66,12 +71,17 @@ impl Methods {
     /// The option tags of what this peer may use.
     fn options(&self, reliable: bool) -> impl Iterator<Item = &'static str> {
         let reliable = reliable && self.reliable_provisional != ReliableProvisional::Off;
-        reliable.then_some(RELIABLE).into_iter()
+        let timer = !self.session_expires.is_zero();
+        let options = [reliable.then_some(RELIABLE), timer.then_some(TIMER)];
+        options.into_iter().flatten()
     }
 }
 
 /// The option tag of reliable provisional responses (RFC 3262 §8).
 pub(crate) const RELIABLE: &str = "100rel";
+
+/// The option tag of session timers (RFC 4028 §11.1).
+pub(crate) const TIMER: &str = "timer";
 
 /// Whether a message lists an option tag in Require or Supported.
 pub(crate) fn takes(message: &Message<'_>, option: &str) -> bool {

@@ -33,7 +33,15 @@ pub(crate) struct Negotiation {
     /// What our descriptions towards each side are called in their `o=` lines.
     origins: [OurOrigin; 2],
     pending: Option<Box<Pending>>,
+    /// The last description of each side, as it came.
+    last: [Option<Box<[u8]>>; 2],
+    /// The last description that each side was given.
+    sent: [Option<Box<[u8]>>; 2],
 }
+
+/// An offer that waits while another one is exchanged.
+#[derive(Debug)]
+pub(crate) struct SavedOffer(Option<Box<Pending>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct OurOrigin {
@@ -152,6 +160,8 @@ impl Negotiation {
             return Err(NOT_ACCEPTABLE);
         }
         let bytes = sent.to_bytes();
+        self.last[from.index()] = Some(body.into());
+        self.sent[to.index()] = Some(bytes.as_slice().into());
         self.pending = Some(Box::new(Pending {
             from,
             offer,
@@ -174,6 +184,11 @@ impl Negotiation {
         offer_answer::mend_answer(&pending.sent, &mut answer);
         let result = self.answer_pending(around, &pending, &answer);
         pending.answered = result.as_ref().ok().cloned();
+        if let Ok(bytes) = &result {
+            let from = pending.from;
+            self.last[from.other().index()] = Some(body.into());
+            self.sent[from.index()] = Some(bytes.as_slice().into());
+        }
         self.pending = Some(pending);
         result
     }
@@ -181,6 +196,31 @@ impl Negotiation {
     /// The answer that a 183 carried, for a 200 that says nothing more.
     pub(crate) fn last_answer(&self) -> Option<Vec<u8>> {
         self.pending.as_ref()?.answered.clone()
+    }
+
+    /// Answers the pending offer with what `of` said last.
+    pub(crate) fn answer_again(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        of: Side,
+    ) -> Result<Vec<u8>, MediaRefusal> {
+        let body = self.last[of.index()].clone().ok_or(NOT_ACCEPTABLE)?;
+        self.answer(around, &body)
+    }
+
+    /// The description that `side` was given last.
+    pub(crate) fn last_sent(&self, side: Side) -> Option<&[u8]> {
+        self.sent[side.index()].as_deref()
+    }
+
+    /// Lays the pending offer aside for another exchange.
+    pub(crate) fn save_offer(&mut self) -> SavedOffer {
+        SavedOffer(self.pending.take())
+    }
+
+    /// The other exchange is over.
+    pub(crate) fn restore_offer(&mut self, saved: SavedOffer) {
+        self.pending = saved.0;
     }
 
     /// An answer for the pending offer's side that refuses every stream of it (RFC 3264 §6).

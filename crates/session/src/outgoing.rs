@@ -10,12 +10,13 @@ use ringfence_dialog::{Branch, ClientId, LocalCallId, RequestKind, Tag};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message, Method, Uri};
 
-use crate::call::{Call, CallKey, Side};
+use crate::call::{Call, CallKey, Phase, Side};
 use crate::core::Core;
 use crate::headers::{self, Forbidden};
 use crate::identity::Wording;
 use crate::methods::{RELIABLE, ReliableProvisional};
 use crate::plan::{Listener, Peer, Plan};
+use crate::session_timer;
 
 /// Hops that a request of our own making may take (RFC 3261 §8.1.1.6).
 pub(crate) const MAX_FORWARDS: u8 = 70;
@@ -123,6 +124,8 @@ impl Invite<'_> {
         writer.header(HeaderName::CSeq, "1 INVITE");
         writer.header(HeaderName::Contact, contact(self.ours, transport));
         self.peer.methods.write(&mut writer, self.reliable);
+        let session = self.peer.methods.session_expires;
+        session_timer::write_request(&mut writer, session, None);
         if self.peer.methods.reliable_provisional == ReliableProvisional::Required {
             writer.header(HeaderName::Require, RELIABLE);
         }
@@ -231,10 +234,14 @@ impl Core {
             Some(cseq) => dialog.write_ack(&mut out, cseq, via, MAX_FORWARDS),
             None => dialog.write_request(&mut out, method, via, MAX_FORWARDS),
         };
-        if matches!(method, Method::Invite) {
+        if matches!(method, Method::Invite | Method::Update) {
             writer.header(HeaderName::Contact, contact(ours, flow.transport));
             if let Some(methods) = methods {
                 methods.write(&mut writer, false);
+                if call.phase == Phase::Up {
+                    let timer = call.legs[side.index()].timer.as_ref();
+                    session_timer::write_request(&mut writer, methods.session_expires, timer);
+                }
             }
         }
         for (name, value) in content.more {

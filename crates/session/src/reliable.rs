@@ -72,6 +72,8 @@ struct Early {
     dialog: Dialog,
     /// RSeq of its last reliable response, 0 for none.
     rseq: u32,
+    /// Offer and answer were exchanged with it reliably.
+    settled: bool,
 }
 
 /// What a provisional response of the callee is.
@@ -125,6 +127,28 @@ impl Provisionals {
             .iter_mut()
             .map(|early| &mut early.dialog)
             .find(|dialog| dialog.matches_request(request))
+    }
+
+    /// Whether `side` may send a new offer in its early dialog (RFC 3311 §5.1): the first one was
+    /// answered reliably.
+    pub(crate) fn is_settled(&self, side: Side, request: &Message<'_>) -> bool {
+        match side {
+            Side::A => self.caller_is_settled(),
+            Side::B => {
+                let mut early = self.early.iter();
+                early.any(|early| early.settled && early.dialog.matches_request(request))
+            }
+        }
+    }
+
+    /// Whether the caller has its answer for sure.
+    pub(crate) const fn caller_is_settled(&self) -> bool {
+        (self.answered || self.agreed) && self.unacknowledged.is_none()
+    }
+
+    /// The newest early dialog in which offer and answer were exchanged for sure.
+    pub(crate) fn settled_callee(&self) -> Option<usize> {
+        self.early.iter().rposition(|early| early.settled)
     }
 
     /// Takes the early dialog that a 2xx confirms.
@@ -199,6 +223,7 @@ impl Core {
             call.provisionals.offered = Some((place, rack));
             return Provisional::Offer;
         }
+        early.settled |= offered && body::description(message).is_ok_and(|body| !body.is_empty());
         self.send_prack(now, key, place, &rack, None);
         Provisional::Acknowledged
     }
@@ -365,9 +390,15 @@ impl Core {
         self.after_prack(now, key);
     }
 
-    /// A PRACK with a new offer: the acknowledgement counts, the offer is refused.
-    fn on_prack_offer(&mut self, now: Instant, _key: CallKey, _side: Side, reply: &Reply<'_, '_>) {
-        self.respond(now, reply, 488);
+    /// A PRACK with a new offer (RFC 3262 §5): the acknowledgement counts, whatever becomes of it.
+    fn on_prack_offer(&mut self, now: Instant, key: CallKey, side: Side, reply: &Reply<'_, '_>) {
+        let free = self
+            .call(key)
+            .is_some_and(|call| call.exchange.is_none() && call.provisionals.caller_is_settled());
+        match free {
+            true => self.carry_offer(now, key, side, reply),
+            false => self.respond(now, reply, 491),
+        }
     }
 
     /// The caller's answer to the callee's early offer goes on in the PRACK for the callee.
@@ -395,6 +426,9 @@ impl Core {
         };
         call.provisionals.agreed = true;
         if let Some((place, rack)) = call.provisionals.offered.take() {
+            if let Some(early) = call.provisionals.early.get_mut(place) {
+                early.settled = true;
+            }
             self.send_prack(now, key, place, &rack, Some(&answer));
         }
     }
@@ -460,7 +494,11 @@ fn early_of(call: &mut Call, response: &Message<'_>) -> Option<usize> {
     let mut index = Index::default();
     let invite = index.parse(call.sent_invite.as_ref()?).ok()?;
     let dialog = Dialog::uac(&invite, response).ok()?;
-    early.push(Early { dialog, rseq: 0 });
+    early.push(Early {
+        dialog,
+        rseq: 0,
+        settled: false,
+    });
     Some(early.len() - 1)
 }
 

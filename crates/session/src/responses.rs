@@ -48,6 +48,16 @@ impl Core {
         }
         self.trace(now, key, (side, false), &flow, message.bytes());
         self.enter(key, message);
+        if matches!(cseq.method, Method::Invite | Method::Update)
+            && let Some(call) = self.call_mut(key)
+        {
+            call.learn_methods(side, message);
+        }
+        if self.on_exchange_response(now, key, message, client)
+            || self.on_refresh_response(now, key, side, message, client)
+        {
+            return;
+        }
         match cseq.method {
             Method::Invite => self.on_invite_response(now, key, side, flow, message, client),
             Method::Info => self.on_info_response(now, key, message),
@@ -145,10 +155,13 @@ impl Core {
         if self.hold_success(key, message, client) {
             return;
         }
+        // An offer that crossed the final answer has lost.
+        self.drop_exchange(now, key);
         if !self.confirm_dialog(key, side, message) {
             // Nothing can be sent in a dialog that cannot be made out.
             return self.finish_setup(now, key, 502, EndedBy::Edge, None);
         }
+        self.learn_timer(now, key, side, message);
         let Some(call) = self.call_mut(key) else {
             return;
         };
@@ -229,6 +242,12 @@ impl Core {
         };
         let Some(bridge) = &call.bridge else { return };
         let initial = bridge.initial;
+        if initial && self.retry_with_longer_session(now, key, message) {
+            return;
+        }
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
         if initial {
             call.leg_mut(side).status = Some(status);
             call.facts.q850 = cause;
@@ -350,12 +369,16 @@ impl Core {
         };
         let request = request.clone();
         let leg = call.leg(side);
-        let (flow, tag) = (leg.flow, leg.local_tag);
+        let (flow, tag, peer) = (leg.flow, leg.local_tag, leg.peer);
         let plan = Arc::clone(&call.plan);
-        let methods = plan.peer(leg.peer).map(|peer| &peer.methods);
+        let methods = plan.peer(peer).map(|peer| &peer.methods);
         let ours = our_address(&plan, &flow)?;
         let mut index = Index::default();
         let request = index.parse(&request).ok()?;
+        let session = match status {
+            200 => self.agree_timer(now, key, side, &request),
+            _ => None,
+        };
         let reply = Reply {
             server,
             request: &request,
@@ -370,6 +393,9 @@ impl Core {
                 if let Some(methods) = methods {
                     methods.write(writer, true);
                 }
+            }
+            if let Some(session) = session {
+                session.write(writer);
             }
             more(writer);
         }))
@@ -430,6 +456,14 @@ impl Core {
         if call.phase == Phase::Ending {
             return self.discard(key);
         }
+        if self.on_exchange_failed(now, key, client) {
+            return;
+        }
+        let Some(call) = self.call(key) else { return };
+        if call.leg(side).refresh.is_some_and(|it| it.client == client) {
+            // The leg is dead (RFC 4028 §10).
+            return self.end_call(now, key, EndedBy::Edge, Some(102));
+        }
         let Some(bridge) = &call.bridge else { return };
         if bridge.client != client || !matches!(bridge.stage, Stage::Pending { .. }) {
             return;
@@ -456,10 +490,12 @@ const FORKS_MAX: Duration = Duration::from_secs(9);
 
 /// The status that the caller's side gets for one of the callee's side. A challenge is never
 /// passed on (digest leak), a redirection is not followed for anybody.
-const fn status_across(status: u16) -> u16 {
+pub(crate) const fn status_across(status: u16) -> u16 {
     match status {
         300..=399 => 480,
         401 | 407 => 403,
+        // Session timers are each leg's own business.
+        422 => 500,
         status => status,
     }
 }

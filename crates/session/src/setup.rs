@@ -28,6 +28,7 @@ use crate::plan::{Peer, Plan};
 use crate::refusal::RefusalReason;
 use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
+use crate::session_timer;
 use crate::supervise::AlarmKind;
 use crate::trace::LegSide;
 
@@ -157,6 +158,9 @@ impl Core {
                 local_tag: tags[0],
                 dialog: Some(dialog),
                 status: None,
+                allows_update: false,
+                timer: None,
+                refresh: None,
             },
             Leg {
                 peer: route.egress,
@@ -164,6 +168,9 @@ impl Core {
                 local_tag: tags[1],
                 dialog: None,
                 status: None,
+                allows_update: false,
+                timer: None,
+                refresh: None,
             },
         ];
         let client = self
@@ -176,7 +183,7 @@ impl Core {
             .peer(route.ingress)
             .map(|peer| peer.methods.reliable_provisional)
             .unwrap_or_default();
-        let call = Call {
+        let mut call = Call {
             key: attempt.key,
             id: attempt.id,
             plan: Arc::clone(plan),
@@ -195,6 +202,7 @@ impl Core {
                     offer,
                 },
             }),
+            exchange: None,
             sent_invite: None,
             provisionals: Provisionals::new(message, reliable),
             media: Negotiation::default(),
@@ -214,6 +222,7 @@ impl Core {
             admission: Some(admission),
             identity,
         };
+        call.learn_methods(Side::A, message);
         let slot = self.calls.insert(call) as u32;
         debug_assert_eq!(slot, attempt.key.slot);
         for side in Side::BOTH {
@@ -384,6 +393,9 @@ fn check_message(message: &Message<'_>, methods: Option<&Methods>) -> Result<(),
         if methods.unsupported(message).next().is_some() {
             return refuse(RefusalReason::Extension, 420);
         }
+        if !methods.session_expires.is_zero() && session_timer::is_too_short(message) {
+            return refuse(RefusalReason::Extension, 422);
+        }
         let required = methods.reliable_provisional == ReliableProvisional::Required;
         if required && !takes(message, RELIABLE) {
             return refuse(RefusalReason::Extension, 421);
@@ -411,6 +423,10 @@ pub(crate) fn explain(
             for option in methods.into_iter().flat_map(|it| it.unsupported(message)) {
                 writer.header(HeaderName::Unsupported, option);
             }
+        }
+        422 => {
+            let least = session_timer::MIN_SE;
+            writer.header_fmt(HeaderName::MinSe, format_args!("{least}"));
         }
         421 => {
             writer.header(HeaderName::Require, RELIABLE);

@@ -8,7 +8,7 @@ use ringfence_dialog::{ClientId, Owner, RequestKind};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Method};
 
-use crate::call::{CallKey, Phase};
+use crate::call::{CallKey, Phase, Side};
 use crate::call_id::CallId;
 use crate::cdr::EndedBy;
 use crate::core::Core;
@@ -42,6 +42,8 @@ pub(crate) enum AlarmKind {
     Provisional,
     /// Longest ringing.
     Ring,
+    /// A leg's session timer.
+    Session(Side),
     /// Time to look whether anything is heard.
     Silence,
 }
@@ -86,6 +88,7 @@ impl Core {
                 self.end_call(now, key, EndedBy::Edge, Some(TIMER_EXPIRY));
             }
             (AlarmKind::Provisional, Phase::Setup) => self.repeat_provisional(now, key),
+            (AlarmKind::Session(side), Phase::Up) => self.on_session_timer(now, key, side),
             (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
             (AlarmKind::Forks, Phase::Ending) => self.discard(key),
             _ => {}

@@ -49,7 +49,7 @@ fn a_reliable_callee_gets_its_prack_and_a_plain_caller_its_180_rfc3262_4() {
     world.deliver(CARRIER, &caller.request("INVITE", Some(&offer())));
     world.take(CARRIER, "100");
     let invite = world.take(PBX, "INVITE");
-    assert_eq!(invite.header(HeaderName::Supported), "100rel");
+    assert!(invite.header(HeaderName::Supported).contains("100rel"));
     assert!(invite.header(HeaderName::Allow).contains("PRACK"));
     let ringing = reliable(&invite, "180 Ringing", 5, None);
     world.deliver(PBX, &ringing);

@@ -1,5 +1,7 @@
 //! The keys of a peer that say which methods and extensions it may use.
 
+use std::time::Duration;
+
 use ringfence_session::methods::{Methods, ReliableProvisional};
 use ringfence_session::plan::PeerKind;
 
@@ -16,7 +18,10 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
             ("required", ReliableProvisional::Required),
         ],
     );
+    let expires = Duration::from_secs(90)..=Duration::from_secs(86_400);
+    let session_expires = section.duration("session_expires", expires, true);
     Methods {
         reliable_provisional: reliable_provisional.unwrap_or(usual.reliable_provisional),
+        session_expires: session_expires.unwrap_or(usual.session_expires),
     }
 }
