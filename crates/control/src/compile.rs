@@ -190,6 +190,8 @@ fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> pla
         policy: peer.policy.clone(),
         options_interval: peer.options_interval,
         methods: peer.methods.clone(),
+        failover: peer.failover.clone(),
+        ranks: Vec::new(),
         usage: Arc::new(Usage::default()),
     }
 }

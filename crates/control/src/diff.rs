@@ -335,6 +335,12 @@ fn peer(values: &mut Flat, peer: &Peer) {
     values.now("options_interval", spoken(peer.options_interval));
     policy(values, &peer.policy);
     methods(values, &peer.methods);
+    let failover = &peer.failover;
+    values.now("priority", failover.priority);
+    values.now("weight", failover.weight);
+    values.now("failover_after", spoken(failover.after));
+    values.list("failover_on", &failover.codes);
+    values.now("quarantine_after", failover.quarantine_after);
     let tls = &peer.tls;
     values.maybe(
         "ca",

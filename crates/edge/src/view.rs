@@ -155,7 +155,8 @@ fn line(plan: &plan::Plan, peer: &Peer, compiled: &plan::Peer, now: UnixTime) ->
             MediaPolicy::Rtp => "rtp".to_owned(),
             MediaPolicy::Srtp => "srtp".to_owned(),
         },
-        verdict: judge(&health, now, interval, !compiled.addresses.is_empty()),
+        verdict: judge(&health, now, interval, !compiled.addresses.is_empty())
+            .with_quarantine(compiled.usage.standing.quarantine()),
         heard: health.heard.map(|at| Seen::new(at, now)),
         options: OptionsView::new(&health, now, interval),
         calls: health.calls,

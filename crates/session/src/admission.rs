@@ -7,10 +7,12 @@ use std::sync::Arc;
 use ringfence_base::Instant;
 
 use crate::cdr::Direction;
-use crate::plan::Plan;
+use crate::hunt::first_with_room;
+use crate::plan::{Peer, Plan};
 use crate::refusal::RefusalReason;
 use crate::routing::Route;
 use crate::usage::Usage;
+use crate::ways::Way;
 
 /// The channels that a call holds. They go back when it is dropped, however the call ends.
 #[derive(Debug)]
@@ -33,6 +35,17 @@ impl Admission {
         &self.held[0]
     }
 
+    /// Gives the egress peer's channel back for one of `peer`, if it has room.
+    #[must_use]
+    pub(crate) fn move_to(&mut self, peer: &Peer, unlimited: bool, now: Instant) -> bool {
+        let taken = take(peer, unlimited, now).is_ok();
+        if taken {
+            self.held[1].release_channel();
+            self.held[1] = Arc::clone(&peer.usage);
+        }
+        taken
+    }
+
     /// The egress peer's counters.
     pub(crate) fn egress(&self) -> &Usage {
         &self.held[1]
@@ -51,55 +64,102 @@ pub(crate) struct NotAdmitted {
     pub(crate) status: u16,
 }
 
-/// Takes a channel of the ingress peer, the egress peer and the site, and a place in the rate of
-/// both peers.
-pub(crate) fn admit(plan: &Plan, route: &Route, now: Instant) -> Result<Admission, NotAdmitted> {
+/// Takes a channel of the ingress peer, the site and the first of `ways` whose peer has room, and
+/// a place in the rate of both peers. The number is that way's.
+pub(crate) fn admit(
+    plan: &Plan,
+    route: &Route,
+    ways: &[Way],
+    now: Instant,
+) -> Result<(Admission, usize), NotAdmitted> {
     let status = match route.direction {
         Direction::Inbound => 486,
         Direction::Outbound => 503,
     };
     let refuse = |reason| NotAdmitted { reason, status };
-    let (Some(ingress), Some(egress), Some(site)) = (
-        plan.peer(route.ingress),
-        plan.peer(route.egress),
-        plan.site(route.site),
-    ) else {
+    let (Some(ingress), Some(site)) = (plan.peer(route.ingress), plan.site(route.site)) else {
         return Err(refuse(RefusalReason::NoRoute));
     };
-    if !route.emergency {
-        for peer in [ingress, egress] {
-            if !peer.usage.take_rate(now, peer.calls_per_second) {
-                return Err(refuse(RefusalReason::Rate));
-            }
-        }
+    let unlimited = route.emergency;
+    if !unlimited && !ingress.usage.take_rate(now, ingress.calls_per_second) {
+        return Err(refuse(RefusalReason::Rate));
     }
-    let wanted = [
+    let near = [
         (&ingress.usage, ingress.channels),
-        (&egress.usage, egress.channels),
         (&site.usage, site.channels),
     ];
-    for (taken, (usage, limit)) in wanted.iter().enumerate() {
-        if !usage.take_channel(if route.emergency { 0 } else { *limit }) {
-            for (usage, _) in &wanted[..taken] {
-                usage.release_channel();
-            }
+    for (taken, (usage, limit)) in near.iter().enumerate() {
+        if !usage.take_channel(if unlimited { 0 } else { *limit }) {
+            give_back(&near[..taken]);
             return Err(refuse(RefusalReason::Channels));
         }
     }
-    Ok(Admission {
-        held: wanted.map(|(usage, _)| Arc::clone(usage)),
-    })
+    // Of several full trunks the first one's reason is told, as if it were alone.
+    let mut reason = None;
+    let first = first_with_room(ways, |peer| {
+        plan.peer(peer)
+            .is_some_and(|peer| match take(peer, unlimited, now) {
+                Ok(()) => true,
+                Err(full) => {
+                    reason.get_or_insert(full);
+                    false
+                }
+            })
+    });
+    let egress = first.and_then(|first| Some((first, plan.peer(ways.get(first)?.peer)?)));
+    let Some((first, egress)) = egress else {
+        give_back(&near);
+        return Err(refuse(reason.unwrap_or(RefusalReason::NoRoute)));
+    };
+    let held = [&ingress.usage, &egress.usage, &site.usage].map(Arc::clone);
+    Ok((Admission { held }, first))
+}
+
+/// Takes a channel of `peer` and a place in its rate, or neither.
+fn take(peer: &Peer, unlimited: bool, now: Instant) -> Result<(), RefusalReason> {
+    if !peer
+        .usage
+        .take_channel(if unlimited { 0 } else { peer.channels })
+    {
+        return Err(RefusalReason::Channels);
+    }
+    if !unlimited && !peer.usage.take_rate(now, peer.calls_per_second) {
+        peer.usage.release_channel();
+        return Err(RefusalReason::Rate);
+    }
+    Ok(())
+}
+
+fn give_back(taken: &[(&Arc<Usage>, u32)]) {
+    for (usage, _) in taken {
+        usage.release_channel();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::PeerId;
+    use crate::plan::{PeerId, PeerKind};
     use crate::routing::route;
-    use crate::testing::{PBX, TRUNK, plan};
+    use crate::testing::{PBX, TRUNK, plan, second_trunk};
 
     fn routed(plan: &Plan, from: PeerId, called: &str) -> Route {
         route(plan, &[from], called).unwrap()
+    }
+
+    fn admit(plan: &Plan, route: &Route, now: Instant) -> Result<Admission, NotAdmitted> {
+        let kind = match route.direction {
+            Direction::Inbound => PeerKind::Pbx,
+            Direction::Outbound => PeerKind::Trunk,
+        };
+        let ways: Vec<Way> = plan
+            .peers_of_site(route.site, kind)
+            .map(|(peer, facts)| Way {
+                peer,
+                address: facts.addresses[0],
+            })
+            .collect();
+        super::admit(plan, route, &ways, now).map(|(admission, _)| admission)
     }
 
     #[test]
@@ -140,5 +200,26 @@ mod tests {
             .collect();
         assert_eq!(plan.sites[0].usage.calls(), 21);
         drop(calls);
+    }
+
+    #[test]
+    fn a_full_trunk_passes_the_call_to_the_next_and_only_all_full_is_a_refusal() {
+        let mut plan = plan();
+        plan.peers[0].channels = 1;
+        plan.peers.push(second_trunk());
+        plan.peers[2].calls_per_second = 1;
+        let outbound = routed(&plan, PBX, "+15550001111");
+        let first = admit(&plan, &outbound, Instant::ZERO).unwrap();
+        let second = admit(&plan, &outbound, Instant::ZERO).unwrap();
+        assert_eq!(plan.peers[0].usage.calls(), 1);
+        assert_eq!(plan.peers[2].usage.calls(), 1);
+        let refused = admit(&plan, &outbound, Instant::ZERO).unwrap_err();
+        assert_eq!(
+            (refused.reason, refused.status),
+            (RefusalReason::Channels, 503)
+        );
+        assert_eq!(plan.sites[0].usage.calls(), 2, "a refusal gives all back");
+        drop((first, second));
+        assert_eq!(plan.peers[2].usage.calls(), 0);
     }
 }

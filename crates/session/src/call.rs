@@ -11,6 +11,7 @@ use ringfence_sip::Message;
 
 use crate::admission::Admission;
 use crate::call_id::CallId;
+use crate::hunt::Hunt;
 use crate::identity::Identity;
 use crate::negotiation::Negotiation;
 use crate::plan::{Peer, PeerId, Plan};
@@ -112,6 +113,10 @@ pub(crate) struct Call {
     pub(crate) exchange: Option<Box<Exchange>>,
     /// Ringing: what the callee's and our provisional responses have set up.
     pub(crate) provisionals: Provisionals,
+    /// Where else the call may go; none once it is decided.
+    pub(crate) hunt: Option<Box<Hunt>>,
+    /// Whether the peer on leg B has answered anything to the first INVITE.
+    pub(crate) heard: bool,
     pub(crate) media: Negotiation,
     /// Who calls, as far as it may be said.
     pub(crate) identity: Identity,

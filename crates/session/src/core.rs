@@ -4,7 +4,7 @@
 //! [`Core::handle_timeout`], call [`Core::poll_transmit`] and [`Core::poll_event`] until they are
 //! empty; then sleep until [`Core::poll_timeout`] or the next input.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ringfence_base::time::WallAnchor;
@@ -111,6 +111,8 @@ pub struct Core {
     pub(crate) plan_number: u32,
     /// OPTIONS on their way.
     pub(crate) options_sent: Vec<(ClientId, Instant)>,
+    /// Branches that their calls have left. No more than the client transactions.
+    pub(crate) orphans: BTreeSet<ClientId>,
     generation: u32,
     calls_counted: u32,
 }
@@ -152,6 +154,7 @@ impl Core {
             hash,
             plan_number: 0,
             options_sent: Vec::new(),
+            orphans: BTreeSet::new(),
             generation: 0,
             calls_counted: 0,
             plan,

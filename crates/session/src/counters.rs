@@ -11,6 +11,8 @@ pub struct Counters {
     pub responses: u64,
     /// Calls tried (initial INVITEs from peers).
     pub calls_tried: u64,
+    /// Times that a call went on to another peer or address.
+    pub calls_failed_over: u64,
     /// Calls answered.
     pub calls_answered: u64,
     /// Answered calls that ended with BYE from a peer.

@@ -4,6 +4,8 @@ use ringfence_base::Flow;
 
 use crate::call_id::CallId;
 use crate::cdr::Cdr;
+use crate::health::Fault;
+use crate::plan::PeerKind;
 use crate::refusal::RefusalReason;
 
 /// Something that happened.
@@ -27,6 +29,24 @@ pub enum Event {
         id: CallId,
         /// Its last messages, secrets cut out. Written by peers: escape it where it is shown.
         dump: Vec<u8>,
+    },
+    /// A peer failed so often in a row that it comes last for new calls.
+    LineQuarantined {
+        /// Trunk or PBX.
+        kind: PeerKind,
+        /// Its key.
+        key: String,
+        /// The last fault.
+        fault: Fault,
+        /// How many faults in a row it took.
+        failures: u32,
+    },
+    /// A quarantined peer has proved that it works.
+    LineReturned {
+        /// Trunk or PBX.
+        kind: PeerKind,
+        /// Its key.
+        key: String,
     },
     /// A message was refused before it became a call.
     Refused {

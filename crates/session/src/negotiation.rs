@@ -285,6 +285,12 @@ impl Negotiation {
         self.pending = None;
     }
 
+    /// Forgets all that was said, and closes the streams: the offer goes to somebody else.
+    pub(crate) fn restart(&mut self, plane: &mut Plane) {
+        self.close(plane);
+        self.origins = Default::default();
+    }
+
     fn streams(&self) -> impl Iterator<Item = StreamId> + '_ {
         self.lines.iter().filter_map(|line| line.stream)
     }

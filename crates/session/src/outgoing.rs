@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use ringfence_base::{Flow, Instant, Transport};
@@ -13,12 +12,9 @@ use ringfence_sip::{HeaderName, Message, Method, Uri};
 
 use crate::call::{Call, CallKey, Phase, Side};
 use crate::core::Core;
-use crate::diversion::Diversions;
 use crate::headers::{self, Forbidden};
 use crate::identity::Wording;
-use crate::location::Location;
 use crate::methods::{RELIABLE, ReliableProvisional};
-use crate::numbering::NumberingPlan;
 use crate::plan::{Listener, Peer, Plan};
 use crate::session_timer;
 
@@ -43,52 +39,8 @@ pub(crate) fn our_address(plan: &Plan, flow: &Flow) -> Option<SocketAddr> {
         .and_then(|listener: &Listener| listener.address(flow.transport))
 }
 
-/// How we are called towards a peer: the name that it knows us by, or our address.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OurName<'a> {
-    address: SocketAddr,
-    name: Option<&'a str>,
-}
-
-impl<'a> OurName<'a> {
-    /// Our name towards `peer` at our `address`.
-    pub(crate) fn new(peer: &'a Peer, address: SocketAddr) -> OurName<'a> {
-        OurName {
-            address,
-            name: peer.policy.contact_host.as_deref(),
-        }
-    }
-
-    /// Without the port.
-    pub(crate) fn host(self) -> OurHost<'a> {
-        OurHost(self)
-    }
-}
-
-impl fmt::Display for OurName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name {
-            Some(name) => write!(f, "{name}:{}", self.address.port()),
-            None => self.address.fmt(f),
-        }
-    }
-}
-
-/// [`OurName`] without its port.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OurHost<'a>(OurName<'a>);
-
-impl fmt::Display for OurHost<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.name {
-            Some(name) => f.write_str(name),
-            None => UriHost(self.0.address.ip()).fmt(f),
-        }
-    }
-}
-
 /// `<sip:host:port;transport=tls>`: our Contact towards a peer.
-pub(crate) fn contact(address: impl fmt::Display, transport: Transport) -> String {
+pub(crate) fn contact(address: SocketAddr, transport: Transport) -> String {
     match transport {
         Transport::Udp => format!("<sip:{address}>"),
         other => format!("<sip:{address};transport={other}>"),
@@ -108,18 +60,9 @@ pub(crate) struct Invite<'a> {
     /// Whether the callee may send provisional responses reliably.
     pub(crate) reliable: bool,
     pub(crate) body: Option<&'a [u8]>,
-    /// Who diverted the call.
-    pub(crate) diversions: Diversions,
-    /// Where an emergency caller is.
-    pub(crate) location: Option<Location<'a>>,
-    pub(crate) numbering: Option<&'static NumberingPlan>,
 }
 
 impl Invite<'_> {
-    fn name(&self) -> OurName<'_> {
-        OurName::new(self.peer, self.ours)
-    }
-
     /// `sip:called@host:port;transport=tls`.
     pub(crate) fn request_uri(&self) -> String {
         let called = &self.wording.called;
@@ -143,7 +86,7 @@ impl Invite<'_> {
         let display = display.unwrap_or_default();
         match &self.wording.calling {
             Some(user) => {
-                let (host, parameter) = (self.name().host(), self.wording.parameter(user));
+                let (host, parameter) = (UriHost(self.ours.ip()), self.wording.parameter(user));
                 format!("{display}{space}<sip:{user}@{host}{parameter}>")
             }
             None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
@@ -167,7 +110,7 @@ impl Invite<'_> {
     ) {
         let transport = self.peer.transport;
         let mut writer = MessageWriter::request(out, Method::Invite, self.request_uri());
-        writer.via(transport, self.name(), self.branch, true);
+        writer.via(transport, self.ours, self.branch, true);
         writer.header_fmt(
             HeaderName::MaxForwards,
             format_args!("{}", self.max_forwards),
@@ -179,7 +122,7 @@ impl Invite<'_> {
         writer.header(HeaderName::To, self.to());
         writer.header(HeaderName::CallId, self.call_id);
         writer.header(HeaderName::CSeq, "1 INVITE");
-        writer.header(HeaderName::Contact, contact(self.name(), transport));
+        writer.header(HeaderName::Contact, contact(self.ours, transport));
         self.peer.methods.write(&mut writer, self.reliable);
         let session = self.peer.methods.session_expires;
         session_timer::write_request(&mut writer, session, None);
@@ -187,24 +130,13 @@ impl Invite<'_> {
             writer.header(HeaderName::Require, RELIABLE);
         }
         writer.header(HeaderName::Accept, "application/sdp");
-        let host = self.name().host();
-        self.wording.write(&mut writer, &host);
-        let called = &self.wording.called;
-        self.diversions
-            .write(&mut writer, self.peer, self.numbering, called, &host);
-        let mut located = None;
-        if let Some(location) = &self.location {
-            // Our own tag is as good a random name as any.
-            location.write_headers(&mut writer, &self.tag, &host);
-            located = location.body(self.body, &self.tag, &host);
-        }
+        self.wording.write(&mut writer, &UriHost(self.ours.ip()));
         for (name, value) in headers::passed(received, pass_headers, forbidden) {
             writer.raw_header(name, value);
         }
-        match (located, self.body) {
-            (Some((content_type, body)), _) => writer.body(content_type, body),
-            (None, Some(body)) => writer.body("application/sdp", body),
-            (None, None) => writer.finish(),
+        match self.body {
+            Some(body) => writer.body("application/sdp", body),
+            None => writer.finish(),
         }
     }
 }
@@ -285,12 +217,11 @@ impl Core {
             .filter(|call| call.key == key)?;
         let flow = next_hop(call, side)?;
         let ours = our_address(&call.plan, &flow)?;
-        let plan = Arc::clone(&call.plan);
-        let leg = call.legs.get_mut(side.index())?;
-        let peer = plan.peer(leg.peer)?;
-        let ours = OurName::new(peer, ours);
-        let methods = Some(&peer.methods);
-        let dialog = leg.dialog.as_mut()?;
+        let methods = call
+            .plan
+            .peer(call.legs[side.index()].peer)
+            .map(|peer| &peer.methods);
+        let dialog = call.legs[side.index()].dialog.as_mut()?;
         let via = RequestVia {
             transport: flow.transport,
             sent_by: &ours,

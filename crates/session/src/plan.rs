@@ -12,6 +12,7 @@ use std::time::Duration;
 use ringfence_base::net::{ListenerId, Transport};
 use ringfence_rtp::srtp::Suite;
 
+use crate::failover::{Failover, Rank};
 use crate::methods::Methods;
 use crate::policy::{PeerPolicy, SitePolicy};
 use crate::usage::Usage;
@@ -185,8 +186,11 @@ pub struct Peer {
     pub host: String,
     /// The port as configured, if any.
     pub port: Option<u16>,
-    /// Resolved addresses, in order of preference; the first is used.
+    /// Resolved addresses, in order of preference.
     pub addresses: Vec<SocketAddr>,
+    /// Priority and weight of each address, from SRV records (RFC 2782); empty when the order
+    /// alone counts.
+    pub ranks: Vec<Rank>,
     /// Further source addresses (any port) whose messages are this peer's.
     pub accept: Vec<Network>,
     /// Over TLS, a client certificate with one of these names is demanded (empty: none).
@@ -209,6 +213,8 @@ pub struct Peer {
     pub options_interval: Duration,
     /// Methods and extensions it may use.
     pub methods: Methods,
+    /// Its place among the peers of its site, and when a call goes on to the next one.
+    pub failover: Failover,
     /// Calls now and health, across workers.
     pub usage: Arc<Usage>,
 }
@@ -333,12 +339,22 @@ impl Plan {
         self.tenants.get(site.tenant.index())
     }
 
-    /// The peer of `kind` at `site`, first in configuration order.
-    pub fn peer_of_site(&self, site: SiteId, kind: PeerKind) -> Option<PeerId> {
+    /// The peers of `kind` at `site`, in configuration order.
+    pub fn peers_of_site(
+        &self,
+        site: SiteId,
+        kind: PeerKind,
+    ) -> impl Iterator<Item = (PeerId, &Peer)> {
         self.peers
             .iter()
-            .position(|peer| peer.site == site && peer.kind == kind)
-            .map(|index| PeerId::new(index as u16))
+            .enumerate()
+            .filter(move |(_, peer)| peer.site == site && peer.kind == kind)
+            .map(|(index, peer)| (PeerId::new(index as u16), peer))
+    }
+
+    /// Whether `peer` is one of several of its kind at its site.
+    pub fn has_mate(&self, peer: &Peer) -> bool {
+        self.peers_of_site(peer.site, peer.kind).nth(1).is_some()
     }
 
     /// Takes over the counters of `old` for peers and sites of the same key, so that a reload

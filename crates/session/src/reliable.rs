@@ -162,6 +162,12 @@ impl Provisionals {
         Some(dialog)
     }
 
+    /// Forgets the callee: the call goes on to somebody else, and what the caller was told stays.
+    pub(crate) fn leave_callee(&mut self) {
+        self.early.clear();
+        self.offered = None;
+    }
+
     /// Takes the 2xx that was held back.
     pub(crate) fn take_held(&mut self) -> Option<(Bytes, ClientId)> {
         self.held.take()

@@ -17,9 +17,10 @@ use crate::cdr::EndedBy;
 use crate::core::Core;
 use crate::event::Event;
 use crate::headers;
+use crate::health::Fault;
 use crate::incoming::Reply;
 use crate::methods::RELIABLE;
-use crate::outgoing::{InDialog, OurName, contact, our_address};
+use crate::outgoing::{InDialog, contact, our_address};
 use crate::reliable::Provisional;
 use crate::supervise::AlarmKind;
 
@@ -37,7 +38,10 @@ impl Core {
             return;
         };
         if let Some(peer) = crate::supervise::options_peer(owner) {
-            return self.on_options_answer(now, peer, client);
+            return self.on_options_answer(now, peer, client, status.raw());
+        }
+        if self.on_orphan_response(now, flow, message, (client, owner)) {
+            return;
         }
         let (key, side) = CallKey::from_owner(owner);
         if self.call(key).is_none() {
@@ -99,6 +103,9 @@ impl Core {
         if flow.connection.is_some() {
             call.leg_mut(side).flow = flow;
         }
+        if call.bridge.as_ref().is_some_and(|bridge| bridge.initial) {
+            self.note_response(now, key, status.raw());
+        }
         if status.is_provisional() {
             self.on_provisional(now, key, message);
         } else if status.is_success() {
@@ -141,6 +148,12 @@ impl Core {
             }
             (body, _) => body.and_then(Result::ok),
         };
+        if body.is_some()
+            && let Some(call) = self.call_mut(key)
+        {
+            // The caller has a description, which no other peer's can replace.
+            call.hunt = None;
+        }
         self.ring_caller(now, key, status, body);
     }
 
@@ -217,6 +230,7 @@ impl Core {
             return;
         };
         call.phase = Phase::Up;
+        call.hunt = None;
         call.facts.answered = Some(at);
         call.facts.answered_at = Some(now);
         call.leg_mut(Side::A).status = Some(200);
@@ -251,6 +265,9 @@ impl Core {
         if initial {
             call.leg_mut(side).status = Some(status);
             call.facts.q850 = cause;
+        }
+        if initial && self.go_on_after(now, key, status) {
+            return;
         }
         let status = status_across(status);
         if !initial {
@@ -371,9 +388,8 @@ impl Core {
         let leg = call.leg(side);
         let (flow, tag, peer) = (leg.flow, leg.local_tag, leg.peer);
         let plan = Arc::clone(&call.plan);
-        let peer = plan.peer(peer)?;
-        let methods = Some(&peer.methods);
-        let name = OurName::new(peer, our_address(&plan, &flow)?);
+        let methods = plan.peer(peer).map(|peer| &peer.methods);
+        let ours = our_address(&plan, &flow)?;
         let mut index = Index::default();
         let request = index.parse(&request).ok()?;
         let session = match status {
@@ -390,7 +406,7 @@ impl Core {
         Some(self.respond_with(now, &reply, status, body, |writer| {
             if (101..300).contains(&status) {
                 writer.copy(&request, HeaderName::RecordRoute);
-                writer.header(HeaderName::Contact, contact(name, flow.transport));
+                writer.header(HeaderName::Contact, contact(ours, flow.transport));
                 if let Some(methods) = methods {
                     methods.write(writer, true);
                 }
@@ -418,15 +434,22 @@ impl Core {
 
     /// The transaction layer gave up on something.
     pub(crate) fn on_transaction_event(&mut self, now: Instant, event: TransactionEvent) {
+        let fault = match event {
+            TransactionEvent::TransportFailed { .. } => Fault::Transport,
+            _ => Fault::Silent,
+        };
         match event {
             TransactionEvent::ClientTimeout { client, owner }
             | TransactionEvent::TransportFailed { client, owner } => {
                 if let Some(peer) = crate::supervise::options_peer(owner) {
-                    return self.on_options_missed(peer, client);
+                    return self.on_options_missed(now, peer, client);
+                }
+                if self.forget_orphan(client) {
+                    return;
                 }
                 let (key, side) = CallKey::from_owner(owner);
                 self.current = Some(key);
-                self.on_client_failed(now, key, side, client);
+                self.on_client_failed(now, key, side, client, fault);
             }
             TransactionEvent::AckTimeout { owner, .. } => {
                 let (key, _) = CallKey::from_owner(owner);
@@ -452,10 +475,22 @@ impl Core {
         self.end_call(now, key, EndedBy::Edge, Some(102));
     }
 
-    fn on_client_failed(&mut self, now: Instant, key: CallKey, side: Side, client: ClientId) {
+    fn on_client_failed(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        client: ClientId,
+        fault: Fault,
+    ) {
         let Some(call) = self.call(key) else { return };
         if call.phase == Phase::Ending {
-            return self.discard(key);
+            // What was said to a branch that the call had left is none of its own matters.
+            let bridge = call.bridge.as_ref();
+            if bridge.is_none_or(|bridge| bridge.client == client) {
+                self.discard(key);
+            }
+            return;
         }
         if self.on_exchange_failed(now, key, client) {
             return;
@@ -471,6 +506,10 @@ impl Core {
         }
         match bridge.initial {
             true => {
+                self.note_fault(now, key, fault);
+                if self.go_on(now, key, fault, false) {
+                    return;
+                }
                 if let Some(call) = self.call_mut(key) {
                     call.leg_mut(side).status = Some(408);
                 }
@@ -487,7 +526,7 @@ impl Core {
 
 /// How long further phones may answer an INVITE whose CANCEL came too late: each of them repeats its
 /// 200 every T2, so that two of them may be lost.
-const FORKS_MAX: Duration = Duration::from_secs(9);
+pub(crate) const FORKS_MAX: Duration = Duration::from_secs(9);
 
 /// The status that the caller's side gets for one of the callee's side. A challenge is never
 /// passed on (digest leak), a redirection is not followed for anybody.

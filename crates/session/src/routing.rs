@@ -23,8 +23,33 @@ pub(crate) struct Route {
     pub(crate) direction: Direction,
     /// Whether the called number is one of the site's emergency numbers.
     pub(crate) emergency: bool,
-    /// The rule in words, for the record.
+    /// The trunk that the dial plan names: no other one will do, but for an emergency.
+    pub(crate) by_rule: Option<PeerId>,
+    /// The rule in words, for the record: with each peer that was tried, and what came of it.
     pub(crate) rule: String,
+    /// Where in `rule` the peer begins that is tried now.
+    pub(crate) rule_stem: usize,
+}
+
+impl Route {
+    /// Sends the call to `peer` instead.
+    pub(crate) fn go_to(&mut self, plan: &Plan, peer: PeerId) {
+        self.egress = peer;
+        self.rule.truncate(self.rule_stem);
+        if let Some(peer) = plan.peer(peer) {
+            self.rule.push_str(" -> ");
+            self.rule.push_str(kind_name(peer.kind));
+            self.rule.push(' ');
+            self.rule.push_str(&peer.key);
+        }
+    }
+
+    /// Sends the call on to `peer`: the one tried last failed, `why` says how.
+    pub(crate) fn go_on(&mut self, plan: &Plan, peer: PeerId, why: &str) {
+        self.rule.push_str(why);
+        self.rule_stem = self.rule.len();
+        self.go_to(plan, peer);
+    }
 }
 
 /// Why there is no route, and the SIP status that says so.
@@ -76,35 +101,36 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
         rewritten,
         trunk,
     } = meant;
-    let egress = trunk
-        .or_else(|| plan.peer_of_site(peer.site, other))
-        .ok_or(NO_PEER)?;
-    let egress_peer = plan.peer(egress).ok_or(NO_PEER)?;
-    if egress_peer.addresses.is_empty() {
-        return Err(NoRoute {
+    let mut others = plan.peers_of_site(peer.site, other).peekable();
+    others.peek().ok_or(NO_PEER)?;
+    // The first that has an address; which one it will be is decided with the others (`ways`).
+    let (egress, _) = others
+        .find(|(id, other)| trunk.is_none_or(|t| t == *id) && !other.addresses.is_empty())
+        .ok_or(NoRoute {
             reason: RefusalReason::NoRoute,
             status: 503,
-        });
-    }
+        })?;
     let rule = format!(
-        "{} {} -> site {}{}{} -> {} {}",
+        "{} {} -> site {}{}{}",
         kind_name(peer.kind),
         peer.key,
         site.key,
         if emergency { " (emergency)" } else { "" },
         rewritten.map_or(String::new(), |pattern| format!(" (dial {pattern})")),
-        kind_name(other),
-        egress_peer.key,
     );
-    Ok(Route {
+    let mut route = Route {
         ingress,
         egress,
         site: peer.site,
         called,
         direction,
         emergency,
+        by_rule: trunk,
+        rule_stem: rule.len(),
         rule,
-    })
+    };
+    route.go_to(plan, egress);
+    Ok(route)
 }
 
 /// What a dialled number means.

@@ -15,24 +15,25 @@ use crate::admission::{Admission, admit};
 use crate::body;
 use crate::call::{Bridge, Call, CallKey, Facts, Leg, Phase, Side, Stage};
 use crate::call_id::CallId;
+use crate::cdr::Direction;
 use crate::core::{Core, TagText};
-use crate::diversion::Diversions;
 use crate::event::Event;
 use crate::headers::{self, Forbidden};
+use crate::hunt::hunt;
 use crate::identity::{self, Identity, NotPresentable, Wording};
 use crate::incoming::Reply;
-use crate::location::Location;
 use crate::methods::{Methods, RELIABLE, ReliableProvisional, takes};
 use crate::negotiation::{Negotiation, SideFacts, Surroundings};
 use crate::numbering;
 use crate::outgoing::{Invite, MAX_FORWARDS, our_address};
-use crate::plan::{Peer, Plan};
+use crate::plan::{Peer, PeerKind, Plan};
 use crate::refusal::RefusalReason;
 use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
 use crate::session_timer;
 use crate::supervise::AlarmKind;
 use crate::trace::LegSide;
+use crate::ways::{Way, Ways, ways};
 
 /// Why an attempt was refused, and the SIP status that says so.
 #[derive(Clone, Debug)]
@@ -51,6 +52,22 @@ pub(crate) struct Attempt<'a, 'm> {
     pub(crate) calling: Option<String>,
 }
 
+impl<'a, 'm> Attempt<'a, 'm> {
+    /// Reads who calls whom from the INVITE of `reply`.
+    pub(crate) fn new(key: CallKey, id: CallId, reply: Reply<'a, 'm>) -> Self {
+        let called = numbering::called_of(reply.request).unwrap_or_default();
+        let calling = reply.request.from().ok();
+        let calling = calling.and_then(|from| numbering::calling_of(&from.uri));
+        Attempt {
+            key,
+            id,
+            reply,
+            called,
+            calling,
+        }
+    }
+}
+
 impl Core {
     pub(crate) fn on_new_invite(
         &mut self,
@@ -66,16 +83,7 @@ impl Core {
         let from = (flow.remote, flow.transport);
         self.traces
             .record(id, at, (LegSide::Ingress, false), from, message.bytes());
-        let called = numbering::called_of(message).unwrap_or_default();
-        let calling = message.from().ok();
-        let calling = calling.and_then(|from| numbering::calling_of(&from.uri));
-        let attempt = Attempt {
-            key,
-            id,
-            reply: *reply,
-            called,
-            calling,
-        };
+        let attempt = Attempt::new(key, id, *reply);
         if let Err(refused) = self.try_setup(now, &attempt, candidates) {
             self.refuse_attempt(now, &attempt, candidates, refused);
         }
@@ -113,13 +121,18 @@ impl Core {
         if self.calls.len() >= plan.limits.calls_max && !route.emergency {
             return Err(with_route(RefusalReason::CallsMax, 503));
         }
-        let admission = admit(&plan, &route, now)
+        let ways = self.ways(now, &plan, &route);
+        let (admission, first) = admit(&plan, &route, &ways, now)
             .map_err(|refused| with_route(refused.reason, refused.status))?;
+        if let Some(way) = ways.get(first) {
+            route.go_to(&plan, way.peer);
+        }
         let route_kept = route.clone();
         if let Some(number) = &identity.replaced_by {
             route.rule.push_str(&format!(" (presents {number})"));
         }
-        self.begin(now, attempt, &plan, route, identity, admission)
+        let ways = ways.get(first..).unwrap_or_default();
+        self.begin(now, attempt, route, identity, ways, admission)
             .map_err(|(reason, status)| {
                 self.discard(attempt.key);
                 Refused {
@@ -130,27 +143,45 @@ impl Core {
             })
     }
 
-    /// Makes the call and sends the INVITE on.
+    /// Where a routed call may go, best first.
+    fn ways(&mut self, now: Instant, plan: &Plan, route: &Route) -> Ways {
+        let kind = match route.direction {
+            Direction::Inbound => PeerKind::Pbx,
+            Direction::Outbound => PeerKind::Trunk,
+        };
+        let emergency = route.emergency;
+        let mut ways = ways(plan, route.site, kind, now, emergency, &mut *self.entropy);
+        if let Some(named) = route.by_rule {
+            match emergency {
+                true => ways.sort_by_key(|way| way.peer != named),
+                false => ways.retain(|way| way.peer == named),
+            }
+        }
+        ways
+    }
+
+    /// Makes the call and sends the INVITE on, to the first of `ways`.
     fn begin(
         &mut self,
         now: Instant,
         attempt: &Attempt<'_, '_>,
-        plan: &Arc<Plan>,
         route: Route,
         identity: Identity,
+        ways: &[Way],
         admission: Admission,
     ) -> Result<(), (RefusalReason, u16)> {
         let no_route = (RefusalReason::NoRoute, 503);
+        let plan = Arc::clone(&self.plan);
         let message = attempt.reply.request;
         let egress = plan.peer(route.egress).ok_or(no_route)?;
-        let address = *egress.addresses.first().ok_or(no_route)?;
+        let address = ways.first().ok_or(no_route)?.address;
         let egress_flow = Flow {
             listener: egress.listener,
             transport: egress.transport,
             remote: address,
             connection: None,
         };
-        let ours = our_address(plan, &egress_flow).ok_or(no_route)?;
+        our_address(&plan, &egress_flow).ok_or(no_route)?;
         let tags = [(); 2].map(|()| self.cookies.new_tag(&mut *self.entropy));
         let dialog = Dialog::uas(message, &tags[0]).map_err(|_| (RefusalReason::Malformed, 400))?;
         let legs = [
@@ -179,8 +210,7 @@ impl Core {
             .transactions
             .reserve_client()
             .map_err(|_| (RefusalReason::TransactionsMax, 503))?;
-        let description = body::description(message).unwrap_or_default();
-        let offer = !description.is_empty();
+        let offer = !body::description(message).unwrap_or_default().is_empty();
         let reliable = plan
             .peer(route.ingress)
             .map(|peer| peer.methods.reliable_provisional)
@@ -188,7 +218,7 @@ impl Core {
         let mut call = Call {
             key: attempt.key,
             id: attempt.id,
-            plan: Arc::clone(plan),
+            plan: Arc::clone(&plan),
             route,
             phase: Phase::Setup,
             legs,
@@ -207,6 +237,8 @@ impl Core {
             exchange: None,
             sent_invite: None,
             provisionals: Provisionals::new(message, reliable),
+            hunt: hunt(ways, 0),
+            heard: false,
             media: Negotiation::default(),
             facts: Facts {
                 from: identity
@@ -234,21 +266,48 @@ impl Core {
         self.counters.calls_active = self.calls.len() as u64;
         self.transactions
             .set_owner(attempt.reply.server, attempt.key.owner(Side::A));
-        let body = match offer {
-            true => Some(
-                self.with_media(now, attempt.key, |media, around| {
-                    media.offer(around, Side::A, description)
-                })
-                .ok_or(no_route)?
-                .map_err(|refusal| (refusal.reason, refusal.status))?,
-            ),
-            false => None,
-        };
-        self.respond(now, &attempt.reply.of_leg(attempt.key, Side::A), 100);
-        self.send_invite(now, attempt, ours, egress, client, body.as_deref());
+        self.dial(now, attempt, true)?;
         let ring = plan.limits.ring_timeout;
         self.schedule(now, ring, attempt.key, AlarmKind::Ring);
         self.emit(Event::CallStarted { id: attempt.id });
+        Ok(())
+    }
+
+    /// Sends the INVITE of `attempt` to the peer on leg B of its call; the `first` one lets the
+    /// caller know that it is being worked on.
+    pub(crate) fn dial(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt<'_, '_>,
+        first: bool,
+    ) -> Result<(), (RefusalReason, u16)> {
+        let no_route = (RefusalReason::NoRoute, 503);
+        let call = self.call(attempt.key).ok_or(no_route)?;
+        let plan = Arc::clone(&call.plan);
+        let egress = call.leg(Side::B);
+        let (peer, flow) = (egress.peer, egress.flow);
+        let client = call.bridge.as_ref().ok_or(no_route)?.client;
+        let (Some(ours), Some(peer)) = (our_address(&plan, &flow), plan.peer(peer)) else {
+            self.transactions.release_client(client);
+            return Err(no_route);
+        };
+        let description = body::description(attempt.reply.request).unwrap_or_default();
+        let offer = match description.is_empty() {
+            true => Ok(None),
+            false => self
+                .with_media(now, attempt.key, |media, around| {
+                    media.offer(around, Side::A, description)
+                })
+                .ok_or(no_route)
+                .and_then(|offer| offer.map_err(|refusal| (refusal.reason, refusal.status)))
+                .map(Some),
+        };
+        let body = offer.inspect_err(|_| self.transactions.release_client(client))?;
+        if first {
+            self.respond(now, &attempt.reply.of_leg(attempt.key, Side::A), 100);
+        }
+        self.send_invite(now, attempt, ours, peer, client, body.as_deref());
+        self.watch_silence(now, attempt.key);
         Ok(())
     }
 
@@ -268,8 +327,6 @@ impl Core {
         let from = attempt.reply.request.from().ok();
         let site = call.plan.site(call.route.site);
         let numbering = site.and_then(|site| site.policy.numbering);
-        let ingress = call.peer(Side::A);
-        let form = ingress.map_or_else(Default::default, |peer| peer.policy.numbers_in);
         let branch = self.transactions.branch(client);
         let hops = attempt
             .reply
@@ -288,12 +345,6 @@ impl Core {
             tag: call.leg(Side::B).local_tag,
             call_id: call.egress_call_id,
             branch,
-            diversions: Diversions::read(attempt.reply.request, form, numbering),
-            location: call
-                .route
-                .emergency
-                .then(|| Location::read(attempt.reply.request, &forbidden)),
-            numbering,
             max_forwards: hops.min(MAX_FORWARDS).saturating_sub(1),
             // An offer in a reliable response needs a caller who can answer it.
             reliable: body.is_some() || call.provisionals.to_caller(),

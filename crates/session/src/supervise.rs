@@ -1,5 +1,7 @@
 //! What happens by the clock: ringing too long, silence, the longest call, a drain, OPTIONS.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,14 +14,20 @@ use crate::call::{CallKey, Phase, Side};
 use crate::call_id::CallId;
 use crate::cdr::EndedBy;
 use crate::core::Core;
+use crate::health::{Evidence, Fault, HOLD};
 use crate::outgoing::{MAX_FORWARDS, our_address};
-use crate::plan::PeerId;
+use crate::plan::{Peer, PeerId};
 
 /// A timer of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alarm {
     /// Of one call.
     Call(CallKey, AlarmKind),
+    /// No phone answers any more of an INVITE that its call has left.
+    Orphan {
+        /// The INVITE.
+        client: ClientId,
+    },
     /// The drain has lasted long enough.
     DrainOver,
     /// OPTIONS to a peer of the plan with this number.
@@ -46,6 +54,8 @@ pub(crate) enum AlarmKind {
     Session(Side),
     /// Time to look whether anything is heard.
     Silence,
+    /// The INVITE has had no answer for as long as its peer may take.
+    Unanswered(ClientId),
 }
 
 /// Owners above this are OPTIONS to peers, not legs of calls: no call has such a generation.
@@ -74,6 +84,9 @@ impl Core {
                 self.send_options(now, peer);
             }
             Alarm::Options { .. } => {}
+            Alarm::Orphan { client } => {
+                self.forget_orphan(client);
+            }
         }
     }
 
@@ -91,6 +104,7 @@ impl Core {
             (AlarmKind::Session(side), Phase::Up) => self.on_session_timer(now, key, side),
             (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
             (AlarmKind::Forks, Phase::Ending) => self.discard(key),
+            (AlarmKind::Unanswered(client), Phase::Setup) => self.on_unanswered(now, key, client),
             _ => {}
         }
     }
@@ -150,12 +164,8 @@ impl Core {
                 if leg.flow.connection == Some(connection) {
                     leg.flow.connection = None;
                     // An accepted connection comes from a port that nobody listens on.
-                    if let Some(address) = call
-                        .plan
-                        .peer(leg.peer)
-                        .and_then(|peer| peer.addresses.first())
-                    {
-                        leg.flow.remote = *address;
+                    if let Some(peer) = call.plan.peer(leg.peer) {
+                        leg.flow.remote = home(peer, leg.flow.remote);
                     }
                 }
             }
@@ -163,14 +173,15 @@ impl Core {
     }
 
     /// Sets the timers of OPTIONS towards peers, spread so that they do not go out together. One
-    /// worker does it for all.
+    /// worker does it for all. A peer of several at its site has one in any case: quarantined, it
+    /// is asked whether it works again.
     pub(crate) fn schedule_options(&mut self, now: Instant) {
         self.plan_number = self.plan_number.wrapping_add(1);
         if self.worker.raw() != 0 {
             return;
         }
         for (index, peer) in self.plan.peers.iter().enumerate() {
-            if !peer.options_interval.is_zero() {
+            if !peer.options_interval.is_zero() || self.plan.has_mate(peer) {
                 let spread = Duration::from_millis(50 * (index as u64 % 200));
                 let alarm = Alarm::Options {
                     peer: PeerId::new(index as u16),
@@ -182,14 +193,29 @@ impl Core {
     }
 
     fn send_options(&mut self, now: Instant, id: PeerId) {
-        let plan = std::sync::Arc::clone(&self.plan);
+        if self.draining {
+            // An edge that is to be idle soon begins nothing new.
+            return;
+        }
+        let plan = Arc::clone(&self.plan);
         let Some(peer) = plan.peer(id) else { return };
         let again = Alarm::Options {
             peer: id,
             plan: self.plan_number,
         };
-        self.alarms.schedule(now + peer.options_interval, again);
-        let Some(&remote) = peer.addresses.first() else {
+        let probes_only = peer.options_interval.is_zero();
+        let interval = if probes_only {
+            HOLD
+        } else {
+            peer.options_interval
+        };
+        self.alarms.schedule(now + interval, again);
+        if probes_only && peer.usage.standing.quarantine().is_none() {
+            return;
+        }
+        let is_live = |address: &&SocketAddr| !peer.usage.standing.is_dead(**address, now);
+        let live = peer.addresses.iter().find(is_live);
+        let Some(&remote) = live.or(peer.addresses.first()) else {
             return;
         };
         let flow = Flow {
@@ -204,7 +230,6 @@ impl Core {
         let Ok(client) = self.transactions.reserve_client() else {
             return;
         };
-        let ours = crate::outgoing::OurName::new(peer, ours);
         let branch = self.transactions.branch(client);
         let tag = self.cookies.new_tag(&mut *self.entropy);
         let call_id = self.cookies.new_call_id(&mut *self.entropy);
@@ -234,24 +259,51 @@ impl Core {
             .send_request(now, client, RequestKind::NonInvite, flow, bytes, owner);
     }
 
-    /// Any final answer proves that somebody is there.
-    pub(crate) fn on_options_answer(&mut self, now: Instant, id: PeerId, client: ClientId) {
+    /// Any final answer proves that somebody is there; only some prove that it takes calls.
+    pub(crate) fn on_options_answer(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        client: ClientId,
+        status: u16,
+    ) {
         let sent = self
             .options_sent
             .iter()
             .position(|(known, _)| *known == client);
-        let Some(sent) = sent else { return };
+        let Some(sent) = sent.filter(|_| status >= 200) else {
+            return;
+        };
         let (_, sent) = self.options_sent.swap_remove(sent);
         let at = self.unix(now);
-        if let Some(peer) = self.plan.peer(id) {
-            peer.usage.note_options(at, now - sent);
+        let plan = Arc::clone(&self.plan);
+        let Some(peer) = plan.peer(id) else { return };
+        peer.usage.note_options(at, now - sent);
+        match peer.failover.is_fault(status) {
+            true => self.note_line_fault(now, peer, Fault::Status(status)),
+            false => self.note_line_proof(now, peer, Evidence::Options),
         }
     }
 
-    pub(crate) fn on_options_missed(&mut self, id: PeerId, client: ClientId) {
+    pub(crate) fn on_options_missed(&mut self, now: Instant, id: PeerId, client: ClientId) {
         self.options_sent.retain(|(known, _)| *known != client);
-        if let Some(peer) = self.plan.peer(id) {
-            peer.usage.note_options_missed();
+        let plan = Arc::clone(&self.plan);
+        let Some(peer) = plan.peer(id) else { return };
+        // Some carriers never answer OPTIONS: then silence says nothing.
+        let answers = peer.usage.health().options_answered.is_some();
+        peer.usage.note_options_missed();
+        if answers {
+            self.note_line_fault(now, peer, Fault::Options);
         }
     }
+}
+
+/// Where `peer` is reached when a connection of it from `remote` is gone: its address at the same
+/// host, else its first one.
+fn home(peer: &Peer, remote: SocketAddr) -> SocketAddr {
+    let host = remote.ip().to_canonical();
+    let same_host = |address: &&SocketAddr| address.ip().to_canonical() == host;
+    let mut addresses = peer.addresses.iter();
+    let found = addresses.find(same_host).or(peer.addresses.first());
+    found.copied().unwrap_or(remote)
 }

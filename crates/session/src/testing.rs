@@ -96,6 +96,18 @@ fn peer(key: &str, kind: PeerKind, listener: ListenerId, address: &str) -> Peer 
         policy: Default::default(),
         options_interval: Duration::ZERO,
         methods: Methods::of_kind(kind),
+        failover: Default::default(),
+        ranks: Vec::new(),
         usage: Arc::<Usage>::default(),
     }
+}
+
+/// A second carrier of the same site, at an address outside of the first one's block.
+pub(crate) fn second_trunk() -> Peer {
+    peer(
+        "carrier-b",
+        PeerKind::Trunk,
+        LISTEN_OUTSIDE,
+        "203.0.113.50:5060",
+    )
 }

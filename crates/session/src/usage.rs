@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use ringfence_base::{Instant, UnixTime};
 
+use crate::health::Standing;
+
 /// Counters of one peer or one site.
 #[derive(Debug, Default)]
 pub struct Usage {
@@ -24,6 +26,8 @@ pub struct Usage {
     options_round_trip: AtomicU32,
     /// OPTIONS in a row without an answer.
     options_missed: AtomicU32,
+    /// Whether it is in use for new calls.
+    pub standing: Standing,
 }
 
 impl Usage {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use ringfence_base::UnixTime;
+use ringfence_session::health::Quarantine;
 use ringfence_session::usage::Health;
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +144,28 @@ impl Seen {
         Seen {
             at,
             age_s: at.age_seconds(now),
+        }
+    }
+}
+
+impl LineVerdict {
+    /// The same for a line that comes last for new calls, if it does.
+    #[must_use]
+    pub fn with_quarantine(self, quarantine: Option<Quarantine>) -> LineVerdict {
+        let Some(Quarantine {
+            failures, fault, ..
+        }) = quarantine
+        else {
+            return self;
+        };
+        let why = format!(
+            "quarantined after {failures} failures in a row, the last one: {fault}; other lines \
+             are tried first until it has proved itself"
+        );
+        LineVerdict {
+            state: LineState::Down,
+            why,
+            ..self
         }
     }
 }

@@ -181,27 +181,15 @@ fn check_site(report: &mut Report<'_>, config: &Config, site: &Site) {
 
 fn check_peers_of_site(report: &mut Report<'_>, config: &Config, site: &Site, kind: PeerKind) {
     let path = format!("site.{}", site.name);
-    let mut peers = config
+    let has_one = config
         .peers
         .iter()
-        .filter(|peer| peer.kind == kind && peer.site == site.name);
-    let Some(first) = peers.next() else {
+        .any(|peer| peer.kind == kind && peer.site == site.name);
+    if !has_one && !report.incomplete {
         let name = kind_name(kind);
-        if !report.incomplete {
-            let message = format!("has no {name}, so no call can pass");
-            let fix = format!("add a [{name}.NAME] table with site = \"{}\"", site.name);
-            report.warning(&path, message, fix);
-        }
-        return;
-    };
-    for further in peers {
-        let message = format!(
-            "calls towards site {} use {}, the first one",
-            site.name,
-            first.key()
-        );
-        let fix = "calls from this one are taken; put the one to use first";
-        report.warning(&further.key(), message, fix);
+        let message = format!("has no {name}, so no call can pass");
+        let fix = format!("add a [{name}.NAME] table with site = \"{}\"", site.name);
+        report.warning(&path, message, fix);
     }
 }
 

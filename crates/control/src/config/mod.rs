@@ -12,6 +12,7 @@ mod diagnostic;
 mod files;
 mod model;
 mod read_edge;
+mod read_failover;
 mod read_listen;
 mod read_methods;
 mod read_peer;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ringfence_base::Secret;
 use ringfence_base::net::Transport;
 use ringfence_rtp::srtp::Suite;
+use ringfence_session::failover::Failover;
 use ringfence_session::methods::Methods;
 use ringfence_session::numbering::{DialPattern, E164};
 use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKind, Strangers};
@@ -345,6 +346,8 @@ pub struct Peer {
     pub policy: PeerPolicy,
     /// Methods and extensions it may use.
     pub methods: Methods,
+    /// Its place among the peers of its site, and when a call goes on to the next one.
+    pub failover: Failover,
     /// TLS towards and from it.
     pub tls: PeerTls,
 }

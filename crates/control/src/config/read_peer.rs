@@ -7,6 +7,7 @@ use ringfence_session::plan::{MediaPolicy, PeerKind};
 
 use super::files;
 use super::model::{Peer, PeerTls, PeerUri, kind_name};
+use super::read_failover;
 use super::read_methods;
 use super::read_policy;
 use super::read_site::LIMIT_MAX;
@@ -71,6 +72,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
     let options_interval = section.duration("options_interval", interval, true);
     let policy = read_policy::peer(&mut section);
     let methods = read_methods::read(&mut section, kind);
+    let failover = read_failover::read(&mut section);
     let tls = read_tls(&mut section);
     section.finish();
     let peer = Peer {
@@ -89,6 +91,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
         options_interval: options_interval.unwrap_or_default(),
         policy,
         methods,
+        failover,
         tls,
     };
     check_tls(report, &path, &peer);

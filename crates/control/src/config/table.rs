@@ -116,6 +116,38 @@ impl<'b, 'r, 's> Section<'b, 'r, 's> {
         Some(parsed)
     }
 
+    /// A list of whole numbers within `range`; a faulty one is reported, and `None` in its place.
+    pub(super) fn integers(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Vec<Option<u64>>> {
+        let value = self.take(key)?;
+        let bounds = format!("write numbers from {} to {}", range.start(), range.end());
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.wrong_type(key, value.get_ref(), &format!("{bounds}, in [ ]"));
+        };
+        let mut numbers = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{}[{index}]", self.key(key));
+            self.report.mark(&path, item.span().start);
+            let DeValue::Integer(number) = item.get_ref() else {
+                let message = format!("is {}, not a number", type_of(item.get_ref()));
+                self.report.error(&path, message, bounds.clone());
+                numbers.push(None);
+                continue;
+            };
+            let parsed = u64::from_str_radix(number.as_str(), number.radix()).ok();
+            let parsed = parsed.filter(|parsed| range.contains(parsed));
+            if parsed.is_none() {
+                let message = format!("{number} is out of range");
+                self.report.error(&path, message, bounds.clone());
+            }
+            numbers.push(parsed);
+        }
+        Some(numbers)
+    }
+
     /// A whole number within `range`.
     pub(super) fn integer(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let value = self.take(key)?;

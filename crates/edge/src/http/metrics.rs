@@ -80,6 +80,11 @@ fn publish_edge(shared: &Shared) {
         let health = peer.usage.health();
         let labels = || vec![Label::new("peer", peer.key.clone())];
         gauge!("ringfence_peer_calls", labels()).set(f64::from(health.calls));
+        let standing = &peer.usage.standing;
+        let quarantined = standing.quarantine().is_some();
+        gauge!("ringfence_peer_quarantined", labels()).set(f64::from(u8::from(quarantined)));
+        counter!("ringfence_peer_quarantines_total", labels())
+            .absolute(u64::from(standing.quarantines()));
         gauge!("ringfence_peer_options_missed", labels()).set(f64::from(health.options_missed));
     }
 }
@@ -116,6 +121,7 @@ fn publish_calls(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<'_
     let calls = &worker.calls;
     gauge!("ringfence_calls", label()).set(calls.calls_active as f64);
     counter!("ringfence_calls_tried_total", label()).absolute(calls.calls_tried);
+    counter!("ringfence_calls_failed_over_total", label()).absolute(calls.calls_failed_over);
     counter!("ringfence_calls_answered_total", label()).absolute(calls.calls_answered);
     counter!("ringfence_calls_ended_normally_total", label()).absolute(calls.calls_ended_normally);
     counter!("ringfence_calls_ended_by_edge_total", label()).absolute(calls.calls_ended_by_edge);

@@ -157,6 +157,9 @@ fn plan(address: SocketAddr, loopback_is_peer: bool) -> Plan {
         calls_per_second: 0,
         options_interval: Duration::ZERO,
         policy: Default::default(),
+        methods: ringfence_session::methods::Methods::of_kind(PeerKind::Trunk),
+        failover: Default::default(),
+        ranks: Vec::new(),
         usage: Default::default(),
     });
     Plan {

@@ -21,6 +21,7 @@ use ringfence_base::{HashKey, Instant, ListenerId, Transport, WorkerIndex};
 use ringfence_session::cdr::Outcome;
 use ringfence_session::core::{Core, Input};
 use ringfence_session::event::Event;
+use ringfence_session::plan::PeerKind;
 use ringfence_session::refusal::RefusalReason;
 use ringfence_sip::Index;
 
@@ -362,6 +363,23 @@ impl Worker {
                     tracing::error!(call = %id, last_messages = %Escaped(dump),
                         "a call's machine panicked; the call was ended");
                 }
+                Event::LineQuarantined {
+                    kind,
+                    key,
+                    fault,
+                    failures,
+                } => {
+                    let line = line_name(kind, &key);
+                    tracing::warn!(line, %fault, failures,
+                        "a line comes last for new calls until it has proved itself");
+                }
+                Event::LineReturned { kind, key } => {
+                    let line = line_name(kind, &key);
+                    tracing::info!(
+                        line,
+                        "a quarantined line has proved itself and is in use again"
+                    );
+                }
                 Event::Refused { flow, reason } => self.log_refusal(now, flow.remote, reason),
             }
         }
@@ -447,3 +465,11 @@ impl Worker {
 
 /// Streams are TCP or TLS.
 pub(crate) const STREAM_TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Tls];
+
+/// `trunk.carrier-a`, as the configuration names it.
+fn line_name(kind: PeerKind, key: &str) -> String {
+    match kind {
+        PeerKind::Pbx => format!("pbx.{key}"),
+        PeerKind::Trunk => format!("trunk.{key}"),
+    }
+}

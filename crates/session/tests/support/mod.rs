@@ -349,6 +349,8 @@ pub fn plan() -> Plan {
         policy: policy::PeerPolicy::default(),
         options_interval: Duration::ZERO,
         methods: Methods::of_kind(kind),
+        failover: Default::default(),
+        ranks: Vec::new(),
         usage: Arc::default(),
     };
     Plan {

@@ -139,6 +139,8 @@ fn peer(key: &str, kind: PeerKind, side: Side) -> Peer {
         policy: Default::default(),
         options_interval: Duration::ZERO,
         methods: Methods::of_kind(kind),
+        failover: Default::default(),
+        ranks: Vec::new(),
         usage: Arc::default(),
     }
 }
