@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ringfence_base::net::Transport;
-use ringfence_session::methods::{Methods, ReliableProvisional};
+use ringfence_session::methods::{Methods, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
@@ -314,6 +314,13 @@ fn methods(values: &mut Flat, methods: &Methods) {
             ReliableProvisional::Off => "off",
             ReliableProvisional::Supported => "supported",
             ReliableProvisional::Required => "required",
+        },
+    );
+    values.now(
+        "transfer",
+        match methods.transfer {
+            Transfers::Handle => "handle",
+            Transfers::Refuse => "refuse",
         },
     );
     values.now("session_expires", spoken(methods.session_expires));

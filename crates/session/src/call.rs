@@ -19,6 +19,7 @@ use crate::reliable::Provisionals;
 use crate::routing::Route;
 use crate::session_timer::{Refresh, SessionTimer};
 use crate::trace::LegSide;
+use crate::transfer::{Referral, Transfer};
 use crate::update::Exchange;
 
 /// Names a call in the core's table. The generation makes the key of an ended call name nothing.
@@ -123,6 +124,14 @@ pub(crate) struct Call {
     pub(crate) facts: Facts,
     /// Dropped with the call, or when it is over for the caller: the channels go back.
     pub(crate) admission: Option<Admission>,
+    /// What a leg that was transferred here holds.
+    pub(crate) kept_admission: Option<Admission>,
+    /// A transfer that was asked for in this call.
+    pub(crate) referral: Option<Box<Referral>>,
+    /// The transfer that this call was made by.
+    pub(crate) transfer: Option<Box<Transfer>>,
+    /// How many transfers led here.
+    pub(crate) transfers: u8,
 }
 
 /// Where a call stands.
@@ -196,6 +205,22 @@ pub(crate) struct Facts {
     pub(crate) answered_at: Option<Instant>,
     /// Q.850 cause that a peer gave.
     pub(crate) q850: Option<u8>,
+}
+
+impl Leg {
+    /// A leg without a dialog.
+    pub(crate) const fn new(peer: PeerId, flow: Flow, local_tag: Tag) -> Leg {
+        Leg {
+            peer,
+            flow,
+            local_tag,
+            dialog: None,
+            status: None,
+            allows_update: false,
+            timer: None,
+            refresh: None,
+        }
+    }
 }
 
 impl Call {

@@ -16,6 +16,7 @@ use crate::outgoing::InDialog;
 use crate::plan::PeerKind;
 use crate::refusal::RefusalReason;
 use crate::setup::{Attempt, Refused, explain, tag_text};
+use crate::transfer::Step;
 
 impl Core {
     /// The callee's side said no, or nothing: the caller gets a final answer.
@@ -48,6 +49,14 @@ impl Core {
         };
         call.facts.q850 = cause.or(call.facts.q850);
         let client = call.bridge.as_ref().map(|bridge| bridge.client);
+        let target = call
+            .transfer
+            .as_ref()
+            .and_then(|transfer| match transfer.step {
+                Step::Ringing(client) => Some(client),
+                _ => None,
+            });
+        let client = client.or(target);
         self.drop_exchange(now, key);
         self.answer_pending(now, key, status, None);
         self.record(now, key, status, ended_by);
@@ -55,6 +64,7 @@ impl Core {
             self.transactions.cancel(now, client);
         }
         self.retire(key);
+        self.on_transfer_over(now, key, status);
         self.refuse_held(now, key);
     }
 
@@ -95,6 +105,7 @@ impl Core {
             return;
         };
         call.facts.q850 = cause;
+        let left = self.drop_referral(now, key);
         self.drop_exchange(now, key);
         self.acknowledge_late_offer(now, key);
         let Some(call) = self.call_mut(key) else {
@@ -107,7 +118,7 @@ impl Core {
             self.answer_pending(now, key, 487, None);
         }
         for side in Side::BOTH {
-            if gone != Some(side) && waits != Some(side) {
+            if ![gone, waits, left].contains(&Some(side)) {
                 self.send_bye(now, key, side, cause);
             }
         }
@@ -141,6 +152,7 @@ impl Core {
             call.phase = Phase::Ending;
             call.media.close(&mut self.media);
             call.admission = None;
+            call.kept_admission = None;
         }
     }
 
@@ -161,7 +173,7 @@ impl Core {
         }
     }
 
-    fn send_bye(&mut self, now: Instant, key: CallKey, side: Side, cause: Option<u8>) {
+    pub(crate) fn send_bye(&mut self, now: Instant, key: CallKey, side: Side, cause: Option<u8>) {
         let content = InDialog {
             cause,
             ..InDialog::default()
@@ -169,7 +181,13 @@ impl Core {
         self.send_in_dialog(now, key, side, Method::Bye, content);
     }
 
-    fn answer_pending(&mut self, now: Instant, key: CallKey, status: u16, retry: Option<u32>) {
+    pub(crate) fn answer_pending(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        status: u16,
+        retry: Option<u32>,
+    ) {
         let Some(call) = self.call_mut(key) else {
             return;
         };
@@ -203,7 +221,7 @@ impl Core {
         }
     }
 
-    fn record(&mut self, now: Instant, key: CallKey, status: u16, ended_by: EndedBy) {
+    pub(crate) fn record(&mut self, now: Instant, key: CallKey, status: u16, ended_by: EndedBy) {
         let Some(call) = self.call(key) else { return };
         let answered = call.phase == Phase::Up;
         let site = call.plan.site(call.route.site);

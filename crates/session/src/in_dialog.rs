@@ -52,6 +52,7 @@ impl Core {
             .as_ref()
             .map(|bridge| bridge.from)
             .or(call.exchange.as_ref().map(|exchange| exchange.from))
+            .or_else(|| call.shown_leg().map(Side::other))
             .or_else(|| refreshed(side))
             .or_else(|| refreshed(side.other()));
         if in_the_way.is_some() || call.phase != Phase::Up {
@@ -221,6 +222,9 @@ impl Core {
             Side::A => EndedBy::Caller,
             Side::B => EndedBy::Callee,
         };
+        if self.on_bye_of_referrer(key, side) {
+            return;
+        }
         let cause = headers::reason_cause(reply.request);
         match self.call(key).map(|call| call.phase) {
             // The caller may end an early dialog by BYE as well.

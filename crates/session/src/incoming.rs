@@ -170,6 +170,7 @@ impl Core {
             Method::Invite => self.on_re_invite(now, key, side, &reply),
             Method::Bye => self.on_bye(now, key, side, &reply),
             Method::Info => self.on_info(now, key, side, &reply),
+            Method::Refer => self.on_refer(now, key, side, &reply),
             Method::Update => self.on_update(now, key, side, &reply),
             Method::Prack => self.on_prack(now, key, side, &reply),
             Method::Options => self.respond(now, &reply, 200),

@@ -11,11 +11,12 @@
 //! | numbers, and who may present which | [`numbering`], [`policy`], `identity` |
 //! | a call begins, changes, ends | `setup`, `responses`, `in_dialog`, `ending`, `supervise` |
 //! | methods and extensions in a call | [`methods`], `reliable`, `update`, `session_timer`, `late_success` |
+//! | transfers | `transfer`, `join` |
 //! | its media | `negotiation` |
 //! | what may cross | `headers`, `outgoing` |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
 //!
-//! What is absent on purpose: trunks that register, a registrar, transfers.
+//! What is absent on purpose: trunks that register, a registrar.
 
 mod access;
 mod admission;
@@ -35,6 +36,7 @@ mod hunt;
 mod identity;
 mod in_dialog;
 mod incoming;
+mod join;
 mod late_success;
 pub mod methods;
 mod negotiation;
@@ -54,6 +56,7 @@ mod supervise;
 #[cfg(test)]
 mod testing;
 pub mod trace;
+mod transfer;
 mod update;
 pub mod usage;
 pub mod view;

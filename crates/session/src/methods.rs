@@ -17,6 +17,18 @@ pub struct Methods {
     pub reliable_provisional: ReliableProvisional,
     /// Session timers (RFC 4028): the interval that is asked for; zero is none.
     pub session_expires: Duration,
+    /// What becomes of a REFER (RFC 3515).
+    pub transfer: Transfers,
+}
+
+/// What becomes of a peer's wish to transfer a call (`transfer`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transfers {
+    /// The edge makes the new call by the peer's own routes and limits, and joins the legs.
+    Handle,
+    /// Refused with 603.
+    #[default]
+    Refuse,
 }
 
 /// Reliable provisional responses with a peer (`reliable_provisional`). What the other side of a
@@ -34,10 +46,14 @@ pub enum ReliableProvisional {
 
 impl Methods {
     /// The policy of a peer whose configuration says nothing of it.
-    pub const fn of_kind(_kind: PeerKind) -> Methods {
+    pub const fn of_kind(kind: PeerKind) -> Methods {
         Methods {
             reliable_provisional: ReliableProvisional::Supported,
             session_expires: Duration::from_secs(1800),
+            transfer: match kind {
+                PeerKind::Pbx => Transfers::Handle,
+                PeerKind::Trunk => Transfers::Refuse,
+            },
         }
     }
 
@@ -46,6 +62,9 @@ impl Methods {
         let mut allow = String::from("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE");
         if self.reliable_provisional != ReliableProvisional::Off {
             allow.push_str(", PRACK");
+        }
+        if self.transfer != Transfers::Refuse {
+            allow.push_str(", REFER");
         }
         allow
     }

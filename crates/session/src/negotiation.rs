@@ -208,6 +208,23 @@ impl Negotiation {
         self.answer(around, &body)
     }
 
+    /// What `side` said last, for somebody else to hear: whoever was on hold no longer is.
+    pub(crate) fn transferable(&self, side: Side) -> Option<Vec<u8>> {
+        let last = self.last[side.index()].as_deref()?;
+        let mut description = SessionDescription::parse(last).ok()?;
+        for media in &mut description.media {
+            if !media.is_rejected() {
+                media.set_direction(Direction::SendRecv);
+            }
+        }
+        Some(description.to_bytes())
+    }
+
+    /// `side`'s leg came from another call, where it said this last.
+    pub(crate) fn remember(&mut self, side: Side, description: &[u8]) {
+        self.last[side.index()] = Some(description.into());
+    }
+
     /// The description that `side` was given last.
     pub(crate) fn last_sent(&self, side: Side) -> Option<&[u8]> {
         self.sent[side.index()].as_deref()

@@ -59,6 +59,8 @@ pub(crate) struct Invite<'a> {
     pub(crate) max_forwards: u8,
     /// Whether the callee may send provisional responses reliably.
     pub(crate) reliable: bool,
+    /// Who transferred the call (RFC 3892), under our own host.
+    pub(crate) referred_by: Option<String>,
     pub(crate) body: Option<&'a [u8]>,
 }
 
@@ -131,6 +133,9 @@ impl Invite<'_> {
         }
         writer.header(HeaderName::Accept, "application/sdp");
         self.wording.write(&mut writer, &UriHost(self.ours.ip()));
+        if let Some(referred_by) = &self.referred_by {
+            writer.header(HeaderName::ReferredBy, referred_by);
+        }
         for (name, value) in headers::passed(received, pass_headers, forbidden) {
             writer.raw_header(name, value);
         }

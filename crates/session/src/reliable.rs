@@ -208,10 +208,11 @@ impl Core {
         let Some(place) = early_of(call, message) else {
             return Provisional::Ignored;
         };
-        let offered = matches!(
-            call.bridge.as_ref().map(|bridge| &bridge.stage),
-            Some(Stage::Pending { offer: true, .. })
-        );
+        let offered = call.transfer.is_some()
+            || matches!(
+                call.bridge.as_ref().map(|bridge| &bridge.stage),
+                Some(Stage::Pending { offer: true, .. })
+            );
         let early = &mut call.provisionals.early[place];
         if early.rseq != 0 && rseq != early.rseq.wrapping_add(1) {
             return Provisional::Ignored;

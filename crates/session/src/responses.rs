@@ -59,6 +59,7 @@ impl Core {
         }
         if self.on_exchange_response(now, key, message, client)
             || self.on_refresh_response(now, key, side, message, client)
+            || self.on_transfer_response(now, key, message, client)
         {
             return;
         }
@@ -66,7 +67,7 @@ impl Core {
             Method::Invite => self.on_invite_response(now, key, side, flow, message, client),
             Method::Info => self.on_info_response(now, key, message),
             // RFC 3261 §12.2.1.2: the dialog is gone on the far side.
-            Method::Bye | Method::Cancel | Method::Prack => {}
+            Method::Bye | Method::Cancel | Method::Notify | Method::Prack => {}
             _ if matches!(status.raw(), 408 | 481) => self.end_call(now, key, EndedBy::Edge, None),
             _ => {}
         }
@@ -224,7 +225,7 @@ impl Core {
         }
     }
 
-    fn on_answered(&mut self, now: Instant, key: CallKey) {
+    pub(crate) fn on_answered(&mut self, now: Instant, key: CallKey) {
         let at = self.unix(now);
         let Some(call) = self.call_mut(key) else {
             return;
@@ -311,7 +312,12 @@ impl Core {
     }
 
     /// Notes the dialog that a 2xx makes (leg B's first) or refreshes.
-    fn confirm_dialog(&mut self, key: CallKey, side: Side, message: &Message<'_>) -> bool {
+    pub(crate) fn confirm_dialog(
+        &mut self,
+        key: CallKey,
+        side: Side,
+        message: &Message<'_>,
+    ) -> bool {
         let Some(call) = self.call_mut(key) else {
             return false;
         };
@@ -492,7 +498,7 @@ impl Core {
             }
             return;
         }
-        if self.on_exchange_failed(now, key, client) {
+        if self.on_exchange_failed(now, key, client) || self.on_transfer_failed(now, key, client) {
             return;
         }
         let Some(call) = self.call(key) else { return };

@@ -128,6 +128,16 @@ pub(crate) struct Agreed {
     knows: bool,
 }
 
+impl SessionTimer {
+    /// How long until something is to be done.
+    pub(crate) fn due_in(&self, now: Instant) -> Duration {
+        match self.next_at > now {
+            true => self.next_at - now,
+            false => Duration::from_millis(1),
+        }
+    }
+}
+
 impl Agreed {
     pub(crate) fn write(&self, writer: &mut MessageWriter<'_>) {
         let refresher = if self.ours { "uas" } else { "uac" };
@@ -396,7 +406,8 @@ impl Call {
             .bridge
             .as_ref()
             .is_some_and(|bridge| !matches!(bridge.stage, Stage::Answered { late_offer: false }));
-        pending || refreshed || self.exchange.is_some() || self.phase != Phase::Up
+        let shown = self.shown_leg().is_some();
+        pending || refreshed || shown || self.exchange.is_some() || self.phase != Phase::Up
     }
 }
 

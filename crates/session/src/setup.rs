@@ -144,7 +144,7 @@ impl Core {
     }
 
     /// Where a routed call may go, best first.
-    fn ways(&mut self, now: Instant, plan: &Plan, route: &Route) -> Ways {
+    pub(crate) fn ways(&mut self, now: Instant, plan: &Plan, route: &Route) -> Ways {
         let kind = match route.direction {
             Direction::Inbound => PeerKind::Pbx,
             Direction::Outbound => PeerKind::Trunk,
@@ -184,28 +184,11 @@ impl Core {
         our_address(&plan, &egress_flow).ok_or(no_route)?;
         let tags = [(); 2].map(|()| self.cookies.new_tag(&mut *self.entropy));
         let dialog = Dialog::uas(message, &tags[0]).map_err(|_| (RefusalReason::Malformed, 400))?;
-        let legs = [
-            Leg {
-                peer: route.ingress,
-                flow: attempt.reply.flow,
-                local_tag: tags[0],
-                dialog: Some(dialog),
-                status: None,
-                allows_update: false,
-                timer: None,
-                refresh: None,
-            },
-            Leg {
-                peer: route.egress,
-                flow: egress_flow,
-                local_tag: tags[1],
-                dialog: None,
-                status: None,
-                allows_update: false,
-                timer: None,
-                refresh: None,
-            },
+        let mut legs = [
+            Leg::new(route.ingress, attempt.reply.flow, tags[0]),
+            Leg::new(route.egress, egress_flow, tags[1]),
         ];
+        legs[0].dialog = Some(dialog);
         let client = self
             .transactions
             .reserve_client()
@@ -254,6 +237,10 @@ impl Core {
                 q850: None,
             },
             admission: Some(admission),
+            kept_admission: None,
+            referral: None,
+            transfer: None,
+            transfers: 0,
             identity,
         };
         call.learn_methods(Side::A, message);
@@ -348,6 +335,7 @@ impl Core {
             max_forwards: hops.min(MAX_FORWARDS).saturating_sub(1),
             // An offer in a reliable response needs a caller who can answer it.
             reliable: body.is_some() || call.provisionals.to_caller(),
+            referred_by: None,
             body,
         };
         let pass = call

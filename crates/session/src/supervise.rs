@@ -46,6 +46,8 @@ pub(crate) enum AlarmKind {
     Duration,
     /// No phone answers any more of an INVITE that was cancelled too late.
     Forks,
+    /// A re-INVITE of a transfer is tried again.
+    Join,
     /// The caller's PRACK has not come.
     Provisional,
     /// Longest ringing.
@@ -101,6 +103,7 @@ impl Core {
                 self.end_call(now, key, EndedBy::Edge, Some(TIMER_EXPIRY));
             }
             (AlarmKind::Provisional, Phase::Setup) => self.repeat_provisional(now, key),
+            (AlarmKind::Join, Phase::Up) => self.show_again(now, key),
             (AlarmKind::Session(side), Phase::Up) => self.on_session_timer(now, key, side),
             (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
             (AlarmKind::Forks, Phase::Ending) => self.discard(key),

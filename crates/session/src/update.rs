@@ -318,6 +318,9 @@ impl Call {
         if self.leg(side.other()).refresh.is_some() {
             return Some(500);
         }
+        if let Some(shown) = self.shown_leg() {
+            return Some(status(shown.other()));
+        }
         if let Some(exchange) = &self.exchange {
             return Some(status(exchange.from));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_session::methods::{Methods, ReliableProvisional};
+use ringfence_session::methods::{Methods, ReliableProvisional, Transfers};
 use ringfence_session::plan::PeerKind;
 
 use super::table::Section;
@@ -20,8 +20,13 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
     );
     let expires = Duration::from_secs(90)..=Duration::from_secs(86_400);
     let session_expires = section.duration("session_expires", expires, true);
+    let transfer = section.one_of(
+        "transfer",
+        &[("handle", Transfers::Handle), ("refuse", Transfers::Refuse)],
+    );
     Methods {
         reliable_provisional: reliable_provisional.unwrap_or(usual.reliable_provisional),
+        transfer: transfer.unwrap_or(usual.transfer),
         session_expires: session_expires.unwrap_or(usual.session_expires),
     }
 }

@@ -14,7 +14,7 @@ use std::fmt;
 
 pub use countries::numbering_plan;
 pub use dial::{DIAL_RULES_MAX, DialAction, DialPattern, DialRule, PATTERN_MAX};
-pub(crate) use uri::{SOS, called_of, calling_of};
+pub(crate) use uri::{SOS, called_in, called_of, calling_of};
 
 /// Fewest and most digits of a number in international form.
 const DIGITS: std::ops::RangeInclusive<usize> = 3..=15;

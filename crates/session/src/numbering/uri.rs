@@ -15,10 +15,14 @@ const LOCAL_LEAST: usize = 5;
 /// What the Request-URI of `message` calls, as text. Of an emergency service with its kind
 /// (`urn:service:sos.police`) only that it is one. `None` when it names nobody.
 pub(crate) fn called_of(message: &Message<'_>) -> Option<String> {
-    let uri = Uri::parse(message.request_uri()?).ok()?;
+    called_in(&Uri::parse(message.request_uri()?).ok()?)
+}
+
+/// What a URI calls, as [`called_of`].
+pub(crate) fn called_in(uri: &Uri<'_>) -> Option<String> {
     match uri.is_emergency_service() {
         true => Some(SOS.to_owned()),
-        false => number_of(&uri),
+        false => number_of(uri),
     }
 }
 
