@@ -43,7 +43,8 @@ pub(crate) fn status(shared: &Shared, workers: &[WorkerSnapshot]) -> Status {
         calls_total: sum(&|w| w.calls.calls_tried),
         calls_failed: sum(&|w| w.loop_counters.calls_failed),
         strangers_total: sum(&|w| w.calls.refused[RefusalReason::Stranger as usize]),
-        draining: shared.is_draining(),
+        // Said once every worker knows of it: from then on no new call is taken.
+        draining: shared.is_draining() && workers.iter().all(|worker| worker.draining),
         records: shared.progress.status(),
         listeners: listeners(shared, workers),
         memory: MemoryStatus {

@@ -447,6 +447,7 @@ impl Worker {
                 .collect(),
             streams: self.streams.counters(),
             kernel_drops: (self.udp.kernel_drops(), self.media.kernel_drops()),
+            draining: self.draining,
         }
     }
 

@@ -65,4 +65,6 @@ pub struct WorkerSnapshot {
     pub streams: StreamCounters,
     /// Datagrams that the kernel dropped for want of room: signalling and media.
     pub kernel_drops: (u64, u64),
+    /// Whether it was told to drain: it takes no new call.
+    pub draining: bool,
 }
