@@ -103,6 +103,7 @@ fn publish_worker(worker: &WorkerSnapshot) {
     counter!("ringfence_connections_total", with("direction", "in")).absolute(streams.accepted);
     counter!("ringfence_connections_total", with("direction", "out")).absolute(streams.connected);
     counter!("ringfence_connections_refused_total", label()).absolute(streams.refused);
+    counter!("ringfence_handshakes_refused_total", label()).absolute(streams.handshakes_refused);
     counter!("ringfence_stream_messages_total", label()).absolute(streams.messages);
     counter!("ringfence_stream_unsendable_total", label()).absolute(streams.unsendable);
     for (reason, count) in CloseReason::ALL.iter().zip(streams.closed) {

@@ -94,7 +94,7 @@ impl Admission {
 }
 
 /// One subscriber: an IPv4 address, or the /64 that an IPv6 address lies in.
-fn block(address: IpAddr) -> IpAddr {
+pub(super) fn block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

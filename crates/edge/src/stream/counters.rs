@@ -66,6 +66,8 @@ pub struct StreamCounters {
     pub connected: u64,
     /// Connections refused because a bound was reached.
     pub refused: u64,
+    /// TLS handshakes of strangers refused because their address had begun too many.
+    pub handshakes_refused: u64,
     /// Messages received.
     pub messages: u64,
     /// Keep-alives answered.

@@ -11,6 +11,7 @@ mod admission;
 mod connection;
 mod counters;
 mod dial;
+mod handshakes;
 mod opening;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use connection::Connection;
 pub use connection::{CONNECT_TIMEOUT, MESSAGE_TIMEOUT, STRANGER_IDLE, UNSENT_MAX, WRITE_TIMEOUT};
 pub use counters::{CloseReason, StreamCounters};
 pub use dial::listen;
+use handshakes::Handshakes;
 
 /// Where received messages and bad news go.
 pub trait StreamSink {
@@ -56,6 +58,7 @@ pub struct Streams {
     free: Vec<u32>,
     by_flow: KeyedMap<(ListenerId, Transport, SocketAddr), u32>,
     admission: Admission,
+    handshakes: Handshakes,
     deadlines: TimerQueue<(u32, u32)>,
     dirty: Vec<u32>,
     /// Accepting is paused until then: the process is out of file descriptors.
@@ -94,6 +97,7 @@ impl Streams {
             free: Vec::new(),
             by_flow: key.map(),
             admission: Admission::new(key),
+            handshakes: Handshakes::new(key),
             deadlines: TimerQueue::default(),
             dirty: Vec::new(),
             paused_until: None,

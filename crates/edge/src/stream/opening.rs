@@ -53,6 +53,13 @@ impl Streams {
             self.counters.refused += 1;
             return;
         }
+        // Before any state of TLS: an asymmetric signature is what such a flood is after.
+        let costs = transport == Transport::Tls && source == Source::Stranger;
+        if costs && !self.handshakes.admit(now, remote.ip()) {
+            self.admission.release(remote.ip(), source);
+            self.counters.handshakes_refused += 1;
+            return;
+        }
         let flow = Flow {
             listener,
             transport,

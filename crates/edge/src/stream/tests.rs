@@ -630,3 +630,33 @@ fn a_stalled_handshake_is_closed_after_four_seconds() {
         (0, 1)
     );
 }
+
+/// How many of `count` connections to a TLS listener the edge began to shake hands with.
+fn handshakes_begun(count: usize, loopback_is_peer: bool) -> (u64, u64) {
+    let authority = Authority::new();
+    let identity = authority.identity("edge.example");
+    let context = TlsContext {
+        listeners: vec![Some(server_config("test", identity, None, false).unwrap())],
+        peers: Vec::new(),
+    };
+    let mut bench = Bench::new(Transport::Tls, context, loopback_is_peer);
+    for number in 1..=count as u64 {
+        let client = TcpStream::connect(bench.address).unwrap();
+        let seen = |bench: &Bench| {
+            let counters = bench.streams.counters();
+            counters.accepted + counters.handshakes_refused
+        };
+        bench.turn_until(|bench| seen(bench) == number);
+        drop(client);
+        bench.turn_until(|bench| bench.open() == 0);
+    }
+    let counters = bench.streams.counters();
+    (counters.accepted, counters.handshakes_refused)
+}
+
+#[test]
+fn a_stranger_begins_no_more_tls_handshakes_than_its_allowance_and_a_peer_any_number() {
+    let burst = u64::from(handshakes::HANDSHAKES_BURST);
+    assert_eq!(handshakes_begun(burst as usize + 8, false), (burst, 8));
+    assert_eq!(handshakes_begun(burst as usize + 8, true), (burst + 8, 0));
+}
