@@ -2,64 +2,10 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 
-use support::{Agent, CallFacts, Net, PATIENCE, Setup, eventually};
-
-/// One end of a TCP connection that speaks SIP.
-struct Line {
-    stream: TcpStream,
-    received: String,
-}
-
-impl Line {
-    fn new(stream: TcpStream) -> Line {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Line {
-            stream,
-            received: String::new(),
-        }
-    }
-
-    fn send(&mut self, text: &str) {
-        self.stream
-            .write_all(text.replace("SIP/2.0/UDP", "SIP/2.0/TCP").as_bytes())
-            .unwrap();
-    }
-
-    /// The next message that begins with `start`.
-    #[track_caller]
-    fn expect(&mut self, start: &str) -> String {
-        loop {
-            if let Some(message) = self.next_message() {
-                if message.starts_with(start) {
-                    return message;
-                }
-                continue;
-            }
-            let mut buffer = [0; 4096];
-            let length = self
-                .stream
-                .read(&mut buffer)
-                .unwrap_or_else(|e| panic!("no {start}: {e}"));
-            assert!(length > 0, "closed before {start}");
-            self.received
-                .push_str(std::str::from_utf8(&buffer[..length]).unwrap());
-        }
-    }
-
-    fn next_message(&mut self) -> Option<String> {
-        let head = self.received.find("\r\n\r\n")? + 4;
-        let length: usize = support::header(&self.received[..head], "Content-Length")
-            .parse()
-            .unwrap();
-        let rest = self.received.get(head + length..)?.to_owned();
-        let message = self.received[..head + length].to_owned();
-        self.received = rest;
-        Some(message)
-    }
-}
+use support::line::Line;
+use support::{Agent, CallFacts, Net, Setup, eventually};
 
 fn setup(net: Net) -> Setup {
     let (carrier, pbx) = (net.carrier, net.pbx);

@@ -4,6 +4,9 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::disallowed_methods)] // each test file uses its part; tests own a clock
 
+pub mod line;
+pub mod two_sides;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -154,8 +157,12 @@ pub struct Agent {
 
 impl Agent {
     pub fn bind(ip: IpAddr) -> Agent {
-        let socket = UdpSocket::bind(SocketAddr::new(ip, 5060)).unwrap();
-        let rtp = UdpSocket::bind(SocketAddr::new(ip, 40_000)).unwrap();
+        Agent::bind_at(SocketAddr::new(ip, 5060), SocketAddr::new(ip, 40_000))
+    }
+
+    pub fn bind_at(signalling: SocketAddr, media: SocketAddr) -> Agent {
+        let socket = UdpSocket::bind(signalling).unwrap();
+        let rtp = UdpSocket::bind(media).unwrap();
         for socket in [&socket, &rtp] {
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
         }
@@ -200,8 +207,9 @@ impl Agent {
     pub fn sdp(&self) -> String {
         let rtp = self.rtp.local_addr().unwrap();
         let (ip, port) = (rtp.ip(), rtp.port());
+        let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
         format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+            "v=0\r\no=- 1 1 IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
         )
     }
@@ -310,11 +318,12 @@ pub fn media_address(message: &str) -> SocketAddr {
             .split("\r\n")
             .find_map(|line| line.strip_prefix(start))
     };
-    let ip = field("c=IN IP4 ").expect("a connection line");
+    let ip = field("c=IN IP4 ").or_else(|| field("c=IN IP6 "));
+    let ip: IpAddr = ip.expect("a connection line").parse().unwrap();
     let port = field("m=audio ")
         .and_then(|rest| rest.split(' ').next())
         .expect("a media line");
-    format!("{ip}:{port}").parse().unwrap()
+    SocketAddr::new(ip, port.parse().unwrap())
 }
 
 /// An RTP packet.
