@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod demo;
 mod doctor;
+mod log_writer;
 mod logging;
 mod paint;
 mod run;

@@ -11,7 +11,7 @@ use crate::{Exit, logging};
 /// Runs the edge until it is told to end.
 pub(crate) fn run(file: &Path) -> anyhow::Result<Exit> {
     let loaded = config::load(file)?;
-    logging::start(&loaded.config.edge)?;
+    let _log = logging::start(&loaded.config.edge)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
