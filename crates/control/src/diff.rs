@@ -323,6 +323,8 @@ fn methods(values: &mut Flat, methods: &Methods) {
             Transfers::Refuse => "refuse",
         },
     );
+    values.list("info", &methods.info);
+    values.now("messages", methods.messages);
     values.now("session_expires", spoken(methods.session_expires));
 }
 

@@ -185,6 +185,18 @@ impl Transactions {
         }
     }
 
+    /// What the CANCEL of an INVITE will say in its Reason, should there be one (RFC 3326). Call it
+    /// before [`cancel`](Transactions::cancel).
+    pub fn set_cancel_reason(&mut self, id: ClientId, reason: &str) {
+        if let Some(Client {
+            machine: Machine::Invite(invite),
+            ..
+        }) = self.clients.get_mut(id.slot, id.generation)
+        {
+            invite.set_cancel_reason(reason);
+        }
+    }
+
     pub(crate) fn handle_response(
         &mut self,
         now: Instant,
@@ -333,7 +345,9 @@ impl Transactions {
         let (Some((flow, request)), owner) = (invite.cancel_due(), *owner) else {
             return;
         };
-        let sent = derived::cancel(&mut self.index, &request).and_then(|bytes| {
+        let reason = invite.cancel_reason().map(str::to_owned);
+        let reason = reason.as_deref();
+        let sent = derived::cancel(&mut self.index, &request, reason).and_then(|bytes| {
             let cancel = self.reserve_client().ok()?;
             let (client, mut fx) = self.client(now, cancel)?;
             let machine = Machine::Cancel(NonInviteClient::start(&mut fx, flow, bytes));

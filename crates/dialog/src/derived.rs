@@ -11,16 +11,26 @@ use ringfence_sip::{HeaderName, Index, Message, Method};
 /// The ACK for a failure. None if `invite` is no INVITE that we could have sent.
 pub(crate) fn ack(index: &mut Index, invite: &[u8], response: &Message<'_>) -> Option<Bytes> {
     let to = response.header(HeaderName::To)?;
-    derive(&index.parse(invite).ok()?, Method::Ack, to)
+    derive(&index.parse(invite).ok()?, Method::Ack, to, None)
 }
 
 /// The CANCEL. None if `invite` is no INVITE that we could have sent.
-pub(crate) fn cancel(index: &mut Index, invite: &[u8]) -> Option<Bytes> {
+pub(crate) fn cancel(index: &mut Index, invite: &[u8], reason: Option<&str>) -> Option<Bytes> {
     let invite = index.parse(invite).ok()?;
-    derive(&invite, Method::Cancel, invite.header(HeaderName::To)?)
+    derive(
+        &invite,
+        Method::Cancel,
+        invite.header(HeaderName::To)?,
+        reason,
+    )
 }
 
-fn derive(invite: &Message<'_>, method: Method<'_>, to: &[u8]) -> Option<Bytes> {
+fn derive(
+    invite: &Message<'_>,
+    method: Method<'_>,
+    to: &[u8],
+    reason: Option<&str>,
+) -> Option<Bytes> {
     let mut buffer = Vec::with_capacity(EXPECTED_LEN);
     let mut writer = MessageWriter::request(&mut buffer, method, invite.request_uri()?);
     writer.header(HeaderName::Via, invite.values(HeaderName::Via).next()?);
@@ -33,6 +43,9 @@ fn derive(invite: &Message<'_>, method: Method<'_>, to: &[u8]) -> Option<Bytes> 
     writer.header(HeaderName::CallId, invite.header(HeaderName::CallId)?);
     let number = invite.cseq().ok()?.number;
     writer.header_fmt(HeaderName::CSeq, format_args!("{number} {method}"));
+    if let Some(reason) = reason {
+        writer.header(HeaderName::Reason, reason);
+    }
     writer.finish();
     // A copy of the exact length: it may stay for 32 s.
     Some(Bytes::copy_from_slice(&buffer))

@@ -16,6 +16,8 @@ pub(crate) struct InviteClient {
     /// Where the INVITE went; in Accepted, where the ACK went.
     flow: Flow,
     state: State,
+    /// Reason of its CANCEL, if the user gave one.
+    cancel_reason: Option<Box<str>>,
 }
 
 enum State {
@@ -107,7 +109,11 @@ impl InviteClient {
             cancel: Cancel::Unwanted,
             retransmissions: 0,
         };
-        InviteClient { flow, state }
+        InviteClient {
+            flow,
+            state,
+            cancel_reason: None,
+        }
     }
 
     /// Takes a response. `build_ack` makes the ACK for a failure from the INVITE.
@@ -184,6 +190,16 @@ impl InviteClient {
         {
             *cancel = Cancel::Wanted;
         }
+    }
+
+    /// What its CANCEL will say in Reason.
+    pub(crate) fn set_cancel_reason(&mut self, reason: &str) {
+        self.cancel_reason = Some(reason.into());
+    }
+
+    /// What its CANCEL says in Reason.
+    pub(crate) fn cancel_reason(&self) -> Option<&str> {
+        self.cancel_reason.as_deref()
     }
 
     /// The INVITE and its flow, if its CANCEL may and shall be sent now.

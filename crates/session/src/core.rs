@@ -22,6 +22,7 @@ use crate::call::{Call, CallKey, GENERATION_MAX, Side};
 use crate::call_id::CallId;
 use crate::counters::Counters;
 use crate::event::Event;
+use crate::message_relay::Relay;
 use crate::plan::Plan;
 use crate::refusal::RefusalReason;
 use crate::supervise::Alarm;
@@ -100,6 +101,8 @@ pub struct Core {
     /// Stateless answers.
     pub(crate) answers: VecDeque<Transmit>,
     pub(crate) traces: TraceRing,
+    /// MESSAGEs outside of calls that wait for their answer.
+    pub(crate) relays: Slab<Relay>,
     pub(crate) counters: Counters,
     pub(crate) draining: bool,
     /// The call that is being worked on, for whoever must clean up after a panic.
@@ -147,6 +150,7 @@ impl Core {
             answers: VecDeque::new(),
             traces: TraceRing::new(plan.limits.trace_bytes),
             counters: Counters::default(),
+            relays: Slab::new(),
             draining: false,
             current: None,
             scratch: Vec::with_capacity(4096),

@@ -1,4 +1,4 @@
-//! Requests inside a call: re-INVITE, ACK, CANCEL, BYE, INFO.
+//! Requests inside a call: re-INVITE, ACK, CANCEL, BYE.
 
 use bytes::Bytes;
 use ringfence_base::{Flow, Instant};
@@ -8,6 +8,7 @@ use ringfence_sip::{HeaderName, Message, Method};
 use crate::access::Candidates;
 use crate::body;
 use crate::call::{Bridge, CallKey, Phase, Side, Stage};
+use crate::causes;
 use crate::cdr::EndedBy;
 use crate::core::Core;
 use crate::headers;
@@ -15,12 +16,6 @@ use crate::incoming::Reply;
 use crate::outgoing::InDialog;
 use crate::refusal::RefusalReason;
 use crate::session_timer;
-
-/// Bodies that an INFO may carry across: key presses.
-const INFO_BODIES: [&[u8]; 2] = [b"application/dtmf-relay", b"application/dtmf"];
-
-/// Longest body of an INFO that crosses.
-const INFO_BODY_MAX: usize = 256;
 
 impl Core {
     /// Hold, resume, new codecs: carried to the other side (RFC 3261 §14).
@@ -208,6 +203,10 @@ impl Core {
         let (initial, client) = (bridge.initial, bridge.client);
         if initial {
             let cause = headers::reason_cause(message);
+            let reason = causes::reason_across(message);
+            if let Some(reason) = &reason {
+                self.transactions.set_cancel_reason(client, reason);
+            }
             self.cancel_setup(now, key, 487, EndedBy::Caller, cause);
         } else {
             // The far side's 487, or its 200 that was quicker, decides.
@@ -236,55 +235,6 @@ impl Core {
             // It hung up in the same moment, and its ACK is lost: nothing is left to wait for.
             Some(Phase::Ending) => self.end_unheard(now, key, Some(side)),
             None => {}
-        }
-    }
-
-    /// Key presses in INFO are carried across; any other INFO is answered for what it is.
-    pub(crate) fn on_info(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        side: Side,
-        reply: &Reply<'_, '_>,
-    ) {
-        let message = reply.request;
-        if message.body().is_empty() {
-            return self.respond(now, reply, 200);
-        }
-        let content_type = message.header(HeaderName::ContentType).unwrap_or_default();
-        let media_type = content_type
-            .split(|&byte| byte == b';')
-            .next()
-            .unwrap_or_default();
-        let known = INFO_BODIES
-            .into_iter()
-            .find(|body| media_type.trim_ascii().eq_ignore_ascii_case(body));
-        let plain = message
-            .body()
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() || b" \r\n".contains(byte));
-        let Some(known) = known.filter(|_| plain && message.body().len() <= INFO_BODY_MAX) else {
-            self.refuse(reply.flow, RefusalReason::Media);
-            return self.respond(now, reply, 415);
-        };
-        let content = InDialog {
-            body: Some((known, message.body())),
-            ..InDialog::default()
-        };
-        // The press is ours to deliver from here on; the far side's answer changes nothing.
-        let sent = self
-            .send_in_dialog(now, key, side.other(), Method::Info, content)
-            .is_some();
-        self.respond(now, reply, if sent { 200 } else { 503 });
-    }
-
-    /// RFC 3261 §12.2.1.2: 408 and 481 say that the far side has no such dialog any more.
-    pub(crate) fn on_info_response(&mut self, now: Instant, key: CallKey, message: &Message<'_>) {
-        if message
-            .status()
-            .is_some_and(|status| matches!(status.raw(), 408 | 481))
-        {
-            self.end_call(now, key, EndedBy::Edge, None);
         }
     }
 }

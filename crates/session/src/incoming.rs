@@ -65,12 +65,16 @@ impl Core {
             return;
         }
         let in_dialog = message.to().is_ok_and(|to| to.tag().is_some());
-        if !in_dialog && !matches!(method, Method::Invite | Method::Ack | Method::Cancel) {
+        let text = method == Method::Message && self.carries_messages(candidates);
+        if !in_dialog && !text && !matches!(method, Method::Invite | Method::Ack | Method::Cancel) {
             return self.on_lone_request(flow, message, method, candidates);
         }
         match self.transactions.handle_input(now, &flow, message) {
             Matched::NewRequest(server) if in_dialog => {
                 self.on_dialog_request(now, flow, message, method, server, candidates);
+            }
+            Matched::NewRequest(server) if text => {
+                self.on_lone_message(now, &Reply::new(server, message, flow), candidates);
             }
             Matched::NewRequest(server) => {
                 self.on_new_invite(now, &Reply::new(server, message, flow), candidates);
@@ -170,6 +174,7 @@ impl Core {
             Method::Invite => self.on_re_invite(now, key, side, &reply),
             Method::Bye => self.on_bye(now, key, side, &reply),
             Method::Info => self.on_info(now, key, side, &reply),
+            Method::Message => self.on_message_in_call(now, key, side, &reply),
             Method::Refer => self.on_refer(now, key, side, &reply),
             Method::Update => self.on_update(now, key, side, &reply),
             Method::Prack => self.on_prack(now, key, side, &reply),

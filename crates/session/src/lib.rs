@@ -12,6 +12,7 @@
 //! | a call begins, changes, ends | `setup`, `responses`, `in_dialog`, `ending`, `supervise` |
 //! | methods and extensions in a call | [`methods`], `reliable`, `update`, `session_timer`, `late_success` |
 //! | transfers | `transfer`, `join` |
+//! | INFO, MESSAGE | `info`, `message_relay` |
 //! | its media | `negotiation` |
 //! | what may cross | `headers`, `outgoing` |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
@@ -36,8 +37,10 @@ mod hunt;
 mod identity;
 mod in_dialog;
 mod incoming;
+mod info;
 mod join;
 mod late_success;
+mod message_relay;
 pub mod methods;
 mod negotiation;
 pub mod numbering;

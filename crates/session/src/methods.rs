@@ -19,6 +19,10 @@ pub struct Methods {
     pub session_expires: Duration,
     /// What becomes of a REFER (RFC 3515).
     pub transfer: Transfers,
+    /// Media types, in lower case, that an INFO of it may carry across (RFC 6086).
+    pub info: Vec<String>,
+    /// Whether MESSAGE (RFC 3428) is carried from and to it.
+    pub messages: bool,
 }
 
 /// What becomes of a peer's wish to transfer a call (`transfer`).
@@ -46,7 +50,7 @@ pub enum ReliableProvisional {
 
 impl Methods {
     /// The policy of a peer whose configuration says nothing of it.
-    pub const fn of_kind(kind: PeerKind) -> Methods {
+    pub fn of_kind(kind: PeerKind) -> Methods {
         Methods {
             reliable_provisional: ReliableProvisional::Supported,
             session_expires: Duration::from_secs(1800),
@@ -54,6 +58,9 @@ impl Methods {
                 PeerKind::Pbx => Transfers::Handle,
                 PeerKind::Trunk => Transfers::Refuse,
             },
+            // Key presses.
+            info: INFO_TYPES.map(str::to_owned).to_vec(),
+            messages: false,
         }
     }
 
@@ -62,6 +69,9 @@ impl Methods {
         let mut allow = String::from("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE");
         if self.reliable_provisional != ReliableProvisional::Off {
             allow.push_str(", PRACK");
+        }
+        if self.messages {
+            allow.push_str(", MESSAGE");
         }
         if self.transfer != Transfers::Refuse {
             allow.push_str(", REFER");
@@ -95,6 +105,9 @@ impl Methods {
         options.into_iter().flatten()
     }
 }
+
+/// What INFO carries unless the configuration says otherwise: key presses.
+const INFO_TYPES: [&str; 2] = ["application/dtmf-relay", "application/dtmf"];
 
 /// The option tag of reliable provisional responses (RFC 3262 §8).
 pub(crate) const RELIABLE: &str = "100rel";

@@ -43,6 +43,9 @@ impl Core {
         if self.on_orphan_response(now, flow, message, (client, owner)) {
             return;
         }
+        if self.on_relay_response(now, owner, client, message) {
+            return;
+        }
         let (key, side) = CallKey::from_owner(owner);
         if self.call(key).is_none() {
             if cseq.method == Method::Invite && status.is_success() {
@@ -393,6 +396,8 @@ impl Core {
         let request = request.clone();
         let leg = call.leg(side);
         let (flow, tag, peer) = (leg.flow, leg.local_tag, leg.peer);
+        // RFC 6432: why the callee's side failed, as a number.
+        let cause = call.facts.q850.filter(|_| status >= 300);
         let plan = Arc::clone(&call.plan);
         let methods = plan.peer(peer).map(|peer| &peer.methods);
         let ours = our_address(&plan, &flow)?;
@@ -419,6 +424,9 @@ impl Core {
             }
             if let Some(session) = session {
                 session.write(writer);
+            }
+            if let Some(cause) = cause {
+                writer.header_fmt(HeaderName::Reason, format_args!("Q.850;cause={cause}"));
             }
             more(writer);
         }))
@@ -451,6 +459,9 @@ impl Core {
                     return self.on_options_missed(now, peer, client);
                 }
                 if self.forget_orphan(client) {
+                    return;
+                }
+                if self.on_relay_failed(owner, client) {
                     return;
                 }
                 let (key, side) = CallKey::from_owner(owner);

@@ -6,6 +6,7 @@ use ringfence_session::methods::{Methods, ReliableProvisional, Transfers};
 use ringfence_session::plan::PeerKind;
 
 use super::table::Section;
+use super::values;
 
 /// Reads them; what is not said is as it is for peers of this kind.
 pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods {
@@ -24,9 +25,13 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
         "transfer",
         &[("handle", Transfers::Handle), ("refuse", Transfers::Refuse)],
     );
+    let info = section.list("info", values::media_type);
+    let messages = section.boolean("messages");
     Methods {
         reliable_provisional: reliable_provisional.unwrap_or(usual.reliable_provisional),
         transfer: transfer.unwrap_or(usual.transfer),
+        info: info.unwrap_or(usual.info),
+        messages: messages.unwrap_or(usual.messages),
         session_expires: session_expires.unwrap_or(usual.session_expires),
     }
 }

@@ -80,6 +80,21 @@ pub(in crate::config) fn passed_header(text: &str) -> Result<String, Fault> {
     Ok(name)
 }
 
+/// A media type that an INFO may carry, in lower case.
+pub(in crate::config) fn media_type(text: &str) -> Result<String, Fault> {
+    let token = |part: &str| {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-.+_".contains(&byte);
+        (1..=64).contains(&part.len()) && part.bytes().all(legal)
+    };
+    match text.split_once('/') {
+        Some((kind, name)) if token(kind) && token(name) => Ok(text.to_ascii_lowercase()),
+        _ => Err(Fault::new(
+            "is no media type",
+            "write e.g. \"application/dtmf-relay\"",
+        )),
+    }
+}
+
 /// Headers of one leg, or that disclose it.
 const NEVER_PASSED: &str = "accept accept-encoding alert-info allow allow-events authentication-info authorization b c \
 call-id call-info contact content-disposition content-encoding content-length content-type \

@@ -11,7 +11,7 @@ use super::country;
 use super::suggest::{listed, nearest};
 
 pub(super) use address::{certificate_name, media_range, network, peer_uri, socket_address};
-pub(super) use call::{SUITES, dialled, numbers, passed_header, suite};
+pub(super) use call::{SUITES, dialled, media_type, numbers, passed_header, suite};
 pub(crate) use unit::spoken;
 pub(super) use unit::{duration, size};
 
