@@ -68,6 +68,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<CallsCommand>,
     },
+    /// Phones that register at the edge.
+    Phones {
+        #[command(subcommand)]
+        command: PhonesCommand,
+    },
     /// Look for what is wrong with this host and set-up.
     Doctor,
     /// Apply the changed configuration file without dropping a call. Same as SIGHUP.
@@ -87,6 +92,29 @@ pub(crate) enum CallsCommand {
     Hangup {
         /// The call's id.
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PhonesCommand {
+    /// Make a user with a secret, which is shown this once. Then: ringfence reload.
+    Add {
+        /// The group: NAME of [phones.NAME].
+        group: String,
+        /// The user's name.
+        user: String,
+        /// A number of the site that is this user's own.
+        #[arg(long, value_name = "+NUMBER")]
+        number: Option<String>,
+    },
+    /// Who is registered, and where.
+    List,
+    /// Make a new secret for a user, which is shown this once. Then: ringfence reload.
+    Rotate {
+        /// The group: NAME of [phones.NAME].
+        group: String,
+        /// The user's name.
+        user: String,
     },
 }
 
@@ -151,6 +179,9 @@ mod tests {
             "ringfence calls --follow",
             "ringfence calls trace 0123456789abc --json",
             "ringfence doctor",
+            "ringfence phones add remote alice --number +13305550107",
+            "ringfence phones rotate remote alice --json",
+            "ringfence phones list",
             "ringfence reload",
             "ringfence demo --for 30s --json",
         ] {

@@ -12,6 +12,7 @@ mod doctor;
 mod log_writer;
 mod logging;
 mod paint;
+mod phones;
 mod run;
 mod show;
 
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Arguments, CallsCommand, Command};
+use crate::args::{Arguments, CallsCommand, Command, PhonesCommand};
 use crate::paint::Paint;
 
 /// What the process says when it is over.
@@ -76,6 +77,15 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Doctor => doctor::doctor(&target, json, paint),
         Command::Status => show::status(&target, json, paint),
         Command::Lines => show::lines(&target, json, paint),
+        Command::Phones { command } => match command {
+            PhonesCommand::Add {
+                group,
+                user,
+                number,
+            } => phones::add(&target, (&group, &user), number, json),
+            PhonesCommand::List => phones::list(&target, json, paint),
+            PhonesCommand::Rotate { group, user } => phones::rotate(&target, (&group, &user), json),
+        },
         Command::Calls {
             follow,
             records,

@@ -3,14 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ringfence_base::net::ListenerId;
+use ringfence_base::net::{ListenerId, Transport};
+use ringfence_session::failover::Failover;
+use ringfence_session::methods::Methods;
 use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
-use ringfence_session::plan::{self, Plan, SiteId, TenantId};
-use ringfence_session::policy::SitePolicy;
+use ringfence_session::plan::{self, PeerId, PeerKind, Plan, SiteId, TenantId};
+use ringfence_session::policy::{PeerPolicy, SitePolicy};
+use ringfence_session::registrar::group::{PhoneGroup, PhoneUser};
 use ringfence_session::usage::Usage;
 
-use crate::config::{Config, DialTo, Dialling, Peer};
+use crate::config::{Config, DialTo, Dialling, Peer, Phones};
 
 /// Most addresses of one peer that are kept.
 pub const ADDRESSES_PER_PEER_MAX: usize = 16;
@@ -40,7 +44,8 @@ pub struct Unresolved {
 /// Compiles `config`. `resolve` finds the addresses of a host name with a port, best first; it is
 /// not asked for address literals.
 ///
-/// The plan's listeners, tenants, sites and peers have the indexes of the configuration's lists.
+/// The plan's listeners, tenants, sites and peers have the indexes of the configuration's lists;
+/// after the peers come those that groups of phones go by.
 /// Its counters are new: see `Plan::adopt_usage` for a reload.
 pub fn compile(
     config: &Config,
@@ -55,6 +60,12 @@ pub fn compile(
         });
         peers.push(compile_peer(config, peer, addresses));
     }
+    let mut phones = Vec::new();
+    for group in &config.phones {
+        let peer = PeerId::new(peers.len() as u16);
+        peers.push(compile_phones_peer(config, group));
+        phones.push(compile_phones(group, peer));
+    }
     let plan = Plan {
         edge_name: config.edge.name.clone(),
         listeners: config.listeners.iter().map(compile_listener).collect(),
@@ -65,6 +76,7 @@ pub fn compile(
             .map(|site| compile_site(config, site))
             .collect(),
         peers,
+        phones,
         limits: config.limits,
     };
     Compiled { plan, unresolved }
@@ -196,6 +208,50 @@ fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> pla
     }
 }
 
+/// What calls of a group of phones go by.
+fn compile_phones_peer(config: &Config, phones: &Phones) -> plan::Peer {
+    let site = index(&config.sites, |site| site.name == phones.site);
+    let listener = index(&config.listeners, |listen| listen.name == phones.listen);
+    plan::Peer {
+        key: phones.name.clone(),
+        kind: PeerKind::Phones,
+        site: SiteId::new(site as u16),
+        listener: ListenerId::new(listener as u8),
+        // Of a call to a phone its contact's flow says it.
+        transport: Transport::Udp,
+        host: phones.realm.clone(),
+        port: None,
+        addresses: Vec::new(),
+        accept: Vec::new(),
+        tls_names: Vec::new(),
+        media: phones.media,
+        suites: phones.crypto.clone(),
+        // Phones are behind NAT until proved otherwise.
+        symmetric_media: true,
+        pass_headers: Vec::new(),
+        policy: PeerPolicy::default(),
+        methods: Methods::of_kind(PeerKind::Phones),
+        failover: Failover::default(),
+        ranks: Vec::new(),
+        channels: phones.channels,
+        calls_per_second: 0,
+        options_interval: Duration::ZERO,
+        usage: Arc::new(Usage::default()),
+    }
+}
+
+fn compile_phones(phones: &Phones, peer: PeerId) -> PhoneGroup {
+    let user = |user: &crate::config::PhoneUser| PhoneUser {
+        name: user.name.clone(),
+        number: user.number.clone(),
+        digests: user.digests.clone(),
+        line: Arc::default(),
+    };
+    let users = phones.users.iter().map(user).collect();
+    let bounds = phones.bounds.clone();
+    PhoneGroup::new(&phones.name, peer, &phones.realm, bounds, users)
+}
+
 /// Where the item stands that a validated reference names.
 #[track_caller]
 fn index<T>(items: &[T], is_it: impl FnMut(&T) -> bool) -> usize {
@@ -211,8 +267,7 @@ fn index<T>(items: &[T], is_it: impl FnMut(&T) -> bool) -> usize {
 mod tests {
     use super::*;
     use crate::config::tests::{DOCUMENTED, read_text};
-    use ringfence_base::net::Transport;
-    use ringfence_session::plan::{MediaPolicy, PeerKind};
+    use ringfence_session::plan::MediaPolicy;
 
     type Addresses = io::Result<Vec<SocketAddr>>;
 

@@ -13,7 +13,7 @@ use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
 use crate::config::read_policy::{CALLING_NUMBER, NUMBERS_IN, NUMBERS_OUT};
-use crate::config::{Config, Edge, Listen, Peer, SecretSource, Site, Tenant, spoken};
+use crate::config::{Config, Edge, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken};
 
 /// When a change takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,10 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
         let before = running.peer(peer.kind, &peer.name)?;
         wanted.site(&before.site).map(|_| before.clone())
     });
+    let phones = wanted
+        .phones
+        .iter()
+        .filter(|phones| has_media(running, phones));
     Config {
         file: wanted.file.clone(),
         edge: running.edge.clone(),
@@ -132,7 +136,14 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
         tenants: wanted.tenants.clone(),
         sites: wanted.sites.clone(),
         peers: peers.collect(),
+        phones: phones.cloned().collect(),
     }
+}
+
+/// Whether phones can be served on what was bound.
+fn has_media(running: &Config, phones: &Phones) -> bool {
+    let bound = running.listener(&phones.listen);
+    bound.is_some_and(|bound| bound.media.is_some())
 }
 
 /// The bound listener with those settings of the wanted one that need no new socket.
@@ -193,6 +204,9 @@ fn flatten(config: &Config) -> Values {
         .peers
         .iter()
         .for_each(|entry| peer(&mut values, entry));
+    for entry in &config.phones {
+        phones(&mut values, entry);
+    }
     values.values
 }
 
@@ -326,6 +340,24 @@ fn methods(values: &mut Flat, methods: &Methods) {
     values.list("info", &methods.info);
     values.now("messages", methods.messages);
     values.now("session_expires", spoken(methods.session_expires));
+}
+
+fn phones(values: &mut Flat, phones: &Phones) {
+    values.table(format!("phones.{}", phones.name));
+    values.now("site", &phones.site);
+    values.now("listen", &phones.listen);
+    values.now("realm", &phones.realm);
+    let file = phones.users_file.as_ref().map(|file| file.display());
+    values.maybe("users", file, Effect::Now);
+    // How many and which, not their secrets: a rotated one shows in neither.
+    values.now("users.count", phones.users.len());
+    values.now("expires_min", spoken(phones.bounds.expires_min));
+    values.now("expires_max", spoken(phones.bounds.expires_max));
+    values.now("contacts_max", phones.bounds.contacts_max);
+    values.now("media", media_name(phones.media));
+    let suites: Vec<&str> = phones.crypto.iter().map(|suite| suite.name()).collect();
+    values.list("crypto", &suites);
+    values.now("channels", phones.channels);
 }
 
 fn peer(values: &mut Flat, peer: &Peer) {

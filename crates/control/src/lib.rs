@@ -3,6 +3,7 @@
 //! - [`config`] reads a TOML file into a validated [`Config`], with every fault at once.
 //! - [`compile`](mod@compile) turns a [`Config`] into the `Plan` that the call path uses.
 //! - [`diff`](mod@diff) says what a changed file changes, and what of it needs a restart.
+//! - [`vault`] keeps the secrets of phones, as digests and encrypted.
 //! - [`certificate`] says when a certificate ends.
 //! - [`api`] holds the versioned JSON types that the edge serves and the command line reads.
 //!
@@ -15,6 +16,7 @@ pub mod certificate;
 pub mod compile;
 pub mod config;
 pub mod diff;
+pub mod vault;
 
 pub use compile::compile;
 pub use config::{Config, ConfigError, Diagnostic, Loaded, load};

@@ -80,6 +80,7 @@ fn the_manual_names_every_key_and_invents_none() {
     check("site.a", "site.NAME");
     check("trunk.a", "trunk.NAME");
     check("pbx.a", "pbx.NAME");
+    check("phones.a", "phones.NAME");
 }
 
 #[test]

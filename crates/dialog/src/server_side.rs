@@ -121,6 +121,29 @@ impl Transactions {
             })
     }
 
+    /// Whether a request belongs to a transaction that is here: a retransmission, the ACK of a
+    /// failure, or a CANCEL of an INVITE that is here. Makes no state, so that the user may ask it
+    /// before it knows whether the sender deserves any.
+    pub fn knows(&self, flow: &Flow, message: &Message<'_>) -> bool {
+        let (Ok(via), Some(method)) = (message.via(), message.method()) else {
+            return false;
+        };
+        let request = Request {
+            flow,
+            message,
+            via: &via,
+        };
+        let has = |method| {
+            let key = request.key(self.hash, method);
+            key.is_ok_and(|key| self.find(key).is_some())
+        };
+        match method {
+            Method::Ack => has(Method::Invite),
+            Method::Cancel => has(Method::Cancel) || has(Method::Invite),
+            method => has(method),
+        }
+    }
+
     pub(crate) fn handle_request(
         &mut self,
         now: Instant,

@@ -144,6 +144,7 @@ fn line(plan: &plan::Plan, peer: &Peer, compiled: &plan::Peer, now: UnixTime) ->
     Line {
         kind: match peer.kind {
             PeerKind::Pbx => "pbx".to_owned(),
+            PeerKind::Phones => "phones".to_owned(),
             PeerKind::Trunk => "trunk".to_owned(),
         },
         name: peer.name.clone(),

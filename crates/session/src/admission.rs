@@ -74,7 +74,7 @@ pub(crate) fn admit(
 ) -> Result<(Admission, usize), NotAdmitted> {
     let status = match route.direction {
         Direction::Inbound => 486,
-        Direction::Outbound => 503,
+        Direction::Internal | Direction::Outbound => 503,
     };
     let refuse = |reason| NotAdmitted { reason, status };
     let (Some(ingress), Some(site)) = (plan.peer(route.ingress), plan.site(route.site)) else {
@@ -150,7 +150,7 @@ mod tests {
     fn admit(plan: &Plan, route: &Route, now: Instant) -> Result<Admission, NotAdmitted> {
         let kind = match route.direction {
             Direction::Inbound => PeerKind::Pbx,
-            Direction::Outbound => PeerKind::Trunk,
+            Direction::Internal | Direction::Outbound => PeerKind::Trunk,
         };
         let ways: Vec<Way> = plan
             .peers_of_site(route.site, kind)

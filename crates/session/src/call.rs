@@ -15,6 +15,8 @@ use crate::hunt::Hunt;
 use crate::identity::Identity;
 use crate::negotiation::Negotiation;
 use crate::plan::{Peer, PeerId, Plan};
+use crate::registrar::Caller;
+use crate::registrar::group::GroupId;
 use crate::reliable::Provisionals;
 use crate::routing::Route;
 use crate::session_timer::{Refresh, SessionTimer};
@@ -256,6 +258,24 @@ impl Call {
     /// The peer of a leg. The plan is the call's own, so the id is always valid.
     pub(crate) fn peer(&self, side: Side) -> Option<&Peer> {
         self.plan.peer(self.leg(side).peer)
+    }
+
+    /// The phone user on a side, if there is one, as another plan has it.
+    pub(crate) fn phone_in(&self, plan: &Plan, side: Side) -> Option<Caller> {
+        let (group, user) = match side {
+            Side::A => self.route.caller.map(|phone| (phone.group, phone.user)),
+            Side::B => self.route.callee.map(|phone| (phone.group, phone.user)),
+        }?;
+        let group = self.plan.phone_group(group)?;
+        let name = &group.user(user)?.name;
+        let place = plan
+            .phones
+            .iter()
+            .position(|other| other.key == group.key)?;
+        Some(Caller {
+            group: GroupId::new(place as u16),
+            user: plan.phones.get(place)?.index_of(name.as_bytes())?,
+        })
     }
 
     /// Whether `server` is the INVITE that waits for a final answer.

@@ -91,20 +91,23 @@ pub struct MediaRecord {
     pub mos: Option<f32>,
 }
 
-/// From the carrier or towards it.
+/// From the carrier, towards it, or within a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Carrier to PBX.
+    /// From the carrier, to the PBX or a phone.
     Inbound,
-    /// PBX to carrier.
+    /// Between phones and the PBX of a site.
+    Internal,
+    /// To the carrier, from the PBX or a phone.
     Outbound,
 }
 
 impl Direction {
-    /// `inbound` or `outbound`.
+    /// `inbound`, `internal` or `outbound`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Direction::Inbound => "inbound",
+            Direction::Internal => "internal",
             Direction::Outbound => "outbound",
         }
     }

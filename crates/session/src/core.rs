@@ -15,6 +15,7 @@ use ringfence_base::{
 use ringfence_dialog::{ClientId, Cookies, Limits, TimerTable, Transactions, Transmit};
 use ringfence_media::Plane;
 use ringfence_sip::Message;
+use ringfence_sip::digest::{NonceCounts, NonceMint};
 use slab::Slab;
 
 use crate::access::AccessTable;
@@ -25,6 +26,8 @@ use crate::event::Event;
 use crate::message_relay::Relay;
 use crate::plan::Plan;
 use crate::refusal::RefusalReason;
+use crate::registrar::group::Digests;
+use crate::registrar::{FlowUsers, NONCE_LIFETIME, NONCES_KEPT};
 use crate::supervise::Alarm;
 use crate::trace::{TraceEntry, TraceRing};
 
@@ -110,6 +113,14 @@ pub struct Core {
     pub(crate) scratch: Vec<u8>,
     fault: Option<fn(&Message<'_>) -> bool>,
     pub(crate) hash: HashKey,
+    /// The users that registered over a connection, until it closes.
+    pub(crate) phone_flows: KeyedMap<ConnectionId, FlowUsers>,
+    /// The nonces that phones are asked with.
+    pub(crate) nonces: NonceMint,
+    /// How often phones used them.
+    pub(crate) nonce_counts: NonceCounts,
+    /// What a name that is no phone user is checked by.
+    pub(crate) nobody: Digests,
     /// Counts plans.
     pub(crate) plan_number: u32,
     /// OPTIONS on their way.
@@ -129,6 +140,7 @@ impl Core {
     pub fn new(config: CoreConfig, plan: Arc<Plan>, mut entropy: Box<dyn Entropy + Send>) -> Core {
         let hash = HashKey::generate(&mut entropy);
         let cookies = Cookies::new(config.secret, config.worker);
+        let nobody = Digests::of_nobody(&mut entropy);
         let mut core = Core {
             worker: config.worker,
             access: AccessTable::new(&plan, hash),
@@ -156,6 +168,10 @@ impl Core {
             scratch: Vec::with_capacity(4096),
             fault: None,
             hash,
+            phone_flows: hash.map(),
+            nonces: NonceMint::new(config.secret, config.worker, NONCE_LIFETIME),
+            nonce_counts: NonceCounts::new(hash, NONCES_KEPT),
+            nobody,
             plan_number: 0,
             options_sent: Vec::new(),
             orphans: BTreeSet::new(),
@@ -179,7 +195,10 @@ impl Core {
             }
             Input::Unparseable { flow } => core.refuse(flow, RefusalReason::Unparseable),
             Input::TransportFailed { flow } => core.transactions.transport_failed(&flow),
-            Input::ConnectionClosed { connection } => core.on_connection_closed(connection),
+            Input::ConnectionClosed { connection } => {
+                core.on_connection_closed(connection);
+                core.on_phone_flow_closed(connection);
+            }
             Input::Plan(plan) => core.adopt(now, plan),
             Input::Anchor(anchor) => core.anchor = anchor,
             Input::Drain => core.drain(now),
@@ -225,6 +244,11 @@ impl Core {
     /// The media plane, to read.
     pub fn media(&self) -> &Plane {
         &self.media
+    }
+
+    /// The plan in use.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// What was counted so far.

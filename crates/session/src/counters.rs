@@ -23,6 +23,8 @@ pub struct Counters {
     pub calls_panicked: u64,
     /// Calls up now.
     pub calls_active: u64,
+    /// REGISTERs of phones that were accepted.
+    pub registrations: u64,
     /// Events that found the event queue full.
     pub events_lost: u64,
     /// Refusals by reason, in the order of [`RefusalReason::ALL`].

@@ -309,7 +309,7 @@ impl Core {
         let tenant = site.and_then(|site| plan.tenant_of(site));
         let direction = match peer.kind {
             PeerKind::Trunk => Direction::Inbound,
-            PeerKind::Pbx => Direction::Outbound,
+            PeerKind::Pbx | PeerKind::Phones => Direction::Outbound,
         };
         let at = self.unix(now);
         let from = message.from().ok();
@@ -373,6 +373,7 @@ const fn explanation(reason: RefusalReason) -> &'static str {
         RefusalReason::Rate => "too many calls a second",
         RefusalReason::TooManyHops => "too many hops",
         RefusalReason::TransactionsMax => "too many transactions",
+        RefusalReason::Unregistered => "the phone is not registered",
         other => other.as_str(),
     }
 }

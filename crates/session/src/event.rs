@@ -7,6 +7,7 @@ use crate::cdr::Cdr;
 use crate::health::Fault;
 use crate::plan::PeerKind;
 use crate::refusal::RefusalReason;
+use crate::registrar::line::Binding;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,15 @@ pub enum Event {
         kind: PeerKind,
         /// Its key.
         key: String,
+    },
+    /// A phone registered, refreshed, or took its contacts away.
+    Registered {
+        /// Key of the group of phones.
+        group: String,
+        /// The user.
+        user: String,
+        /// All bindings of the user from now on.
+        bindings: Vec<Binding>,
     },
     /// A message was refused before it became a call.
     Refused {

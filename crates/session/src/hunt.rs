@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::health::{Evidence, Fault};
 use crate::incoming::Reply;
 use crate::outgoing::our_address;
-use crate::plan::{Peer, PeerId};
+use crate::plan::{Peer, PeerId, PeerKind};
 use crate::setup::{Attempt, tag_text};
 use crate::supervise::AlarmKind;
 use crate::ways::Way;
@@ -132,6 +132,10 @@ impl Core {
 
     /// Counts a fault of `peer`, and tells if that takes it out of use.
     pub(crate) fn note_line_fault(&mut self, now: Instant, peer: &Peer, fault: Fault) {
+        if peer.kind == PeerKind::Phones {
+            // One phone that is silent says nothing about the others.
+            return;
+        }
         let limit = peer.failover.quarantine_after;
         if peer.usage.standing.note_fault(now, fault, limit) {
             self.emit(Event::LineQuarantined {

@@ -14,6 +14,7 @@ use crate::numbering::{Number, NumberingPlan, calling_of};
 use crate::plan::{Peer, Plan, Site};
 use crate::policy::CallingNumber;
 use crate::refusal::RefusalReason;
+use crate::registrar::presented;
 use crate::routing::Route;
 
 /// Values of one header that are looked at.
@@ -53,8 +54,12 @@ pub(crate) fn identify(
         return Err(NotPresentable);
     };
     let claims = Claims::read(ingress, site, message);
+    if let Some(caller) = route.caller {
+        return Ok(claims.of_a_phone(presented(plan, route, caller)));
+    }
     match route.direction {
-        Direction::Inbound => Ok(claims.of_a_carrier()),
+        // Within the site everybody knows everybody.
+        Direction::Inbound | Direction::Internal => Ok(claims.of_a_carrier()),
         Direction::Outbound if route.emergency => Ok(claims.of_an_emergency(site)),
         Direction::Outbound => claims.of_a_site(site, ingress),
     }
@@ -101,6 +106,18 @@ impl Claims {
                 .said(shown.is_none() && self.asserted.is_some()),
             shown,
             asserted: self.asserted,
+            replaced_by: None,
+        }
+    }
+
+    /// A phone is who its credentials say, whatever it writes. It may ask to be hidden.
+    fn of_a_phone(self, number: Option<Number>) -> Identity {
+        let hidden = self.privacy.wanted();
+        Identity {
+            real: number.as_ref().map(|number| number.text.clone()),
+            privacy: self.privacy.said(hidden),
+            shown: number.clone().filter(|_| !hidden),
+            asserted: number,
             replaced_by: None,
         }
     }

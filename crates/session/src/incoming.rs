@@ -11,7 +11,7 @@ use ringfence_sip::{HeaderName, Message, Method, StatusCode};
 use crate::access::Candidates;
 use crate::call::{CallKey, Side};
 use crate::core::{Core, TagText};
-use crate::plan::Strangers;
+use crate::plan::{PeerKind, Strangers};
 use crate::refusal::RefusalReason;
 
 impl Core {
@@ -23,6 +23,9 @@ impl Core {
         tls_names: &[String],
     ) {
         let candidates = self.access.identify(&self.plan, &flow, tls_names);
+        if self.is_of_phone(&flow, message, &candidates) {
+            return self.on_phone_message(now, flow, message);
+        }
         let Some(&first) = candidates.first() else {
             return self.on_stranger(flow, message);
         };
@@ -48,7 +51,7 @@ impl Core {
         }
     }
 
-    fn on_request(
+    pub(crate) fn on_request(
         &mut self,
         now: Instant,
         flow: Flow,
@@ -77,7 +80,8 @@ impl Core {
                 self.on_lone_message(now, &Reply::new(server, message, flow), candidates);
             }
             Matched::NewRequest(server) => {
-                self.on_new_invite(now, &Reply::new(server, message, flow), candidates);
+                let reply = Reply::new(server, message, flow);
+                self.on_new_invite(now, &reply, candidates, None);
             }
             Matched::Ack2xx => self.on_ack(now, flow, message, candidates),
             Matched::Cancel { cancel, invite } => {
@@ -93,7 +97,7 @@ impl Core {
         }
     }
 
-    fn on_response_message(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
+    pub(crate) fn on_response_message(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
         self.counters.responses += 1;
         if message.validate_response().is_err() {
             return self.refuse(flow, RefusalReason::Malformed);
@@ -111,7 +115,7 @@ impl Core {
 
     /// A request outside a dialog that is not an INVITE: answered without any state, since the
     /// answer to a retransmission is the same (RFC 3261 §8.2.7).
-    fn on_lone_request(
+    pub(crate) fn on_lone_request(
         &mut self,
         flow: Flow,
         message: &Message<'_>,
@@ -202,22 +206,27 @@ impl Core {
         let is_peer = candidates
             .iter()
             .filter_map(|id| self.plan.peer(*id))
-            .any(|candidate| candidate.key == peer.key);
+            .any(|candidate| candidate.key == peer.key && candidate.kind == peer.kind);
         (is_peer && call.has_dialog_of(side, message)).then_some((key, side))
     }
 
-    /// Keeps up with a peer whose stream connection is a new one.
+    /// Keeps up with a peer whose stream connection is a new one, or a phone whose port is.
     fn learn_flow(&mut self, key: CallKey, side: Side, flow: Flow) {
-        if let Some(call) = self.call_mut(key)
-            && flow.connection.is_some()
-        {
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        // A phone's NAT may have given it another port; its address was compared before.
+        let phone = call
+            .peer(side)
+            .is_some_and(|peer| peer.kind == PeerKind::Phones);
+        if phone || flow.connection.is_some() {
             call.leg_mut(side).flow = flow;
         }
     }
 
     /// Sends a response without a transaction. Only to peers, or (403) where the policy says so
     /// for strangers, who never get more bytes than they sent.
-    fn answer_statelessly(
+    pub(crate) fn answer_statelessly(
         &mut self,
         flow: &Flow,
         message: &Message<'_>,
@@ -245,7 +254,7 @@ impl Core {
         self.scratch = out;
     }
 
-    fn stateless_tag(&self, message: &Message<'_>) -> [u8; 16] {
+    pub(crate) fn stateless_tag(&self, message: &Message<'_>) -> [u8; 16] {
         let call_id = message.call_id().unwrap_or_default();
         let from = message.header(HeaderName::From).unwrap_or_default();
         let hash = self.hash.hash128(&[call_id, from]);
@@ -355,7 +364,7 @@ impl<'a, 'm> Reply<'a, 'm> {
 }
 
 /// Stateless answers that wait to be sent. The edge sends after each batch.
-const ANSWERS_MAX: usize = 4096;
+pub(crate) const ANSWERS_MAX: usize = 4096;
 
 fn is_options(request: &Message<'_>) -> bool {
     request.method() == Some(Method::Options)

@@ -14,10 +14,11 @@
 //! | transfers | `transfer`, `join` |
 //! | INFO, MESSAGE | `info`, `message_relay` |
 //! | its media | `negotiation` |
+//! | phones that register | [`registrar`] |
 //! | what may cross | `headers`, `outgoing` |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
 //!
-//! What is absent on purpose: trunks that register, a registrar.
+//! What is absent on purpose: trunks that register.
 
 mod access;
 mod admission;
@@ -50,6 +51,7 @@ pub mod owner;
 pub mod plan;
 pub mod policy;
 pub mod refusal;
+pub mod registrar;
 mod reliable;
 mod responses;
 mod routing;

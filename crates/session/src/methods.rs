@@ -55,7 +55,7 @@ impl Methods {
             reliable_provisional: ReliableProvisional::Supported,
             session_expires: Duration::from_secs(1800),
             transfer: match kind {
-                PeerKind::Pbx => Transfers::Handle,
+                PeerKind::Pbx | PeerKind::Phones => Transfers::Handle,
                 PeerKind::Trunk => Transfers::Refuse,
             },
             // Key presses.

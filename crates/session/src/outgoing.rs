@@ -16,6 +16,7 @@ use crate::headers::{self, Forbidden};
 use crate::identity::Wording;
 use crate::methods::{RELIABLE, ReliableProvisional};
 use crate::plan::{Listener, Peer, Plan};
+use crate::registrar::Target;
 use crate::session_timer;
 
 /// Hops that a request of our own making may take (RFC 3261 §8.1.1.6).
@@ -50,6 +51,8 @@ pub(crate) fn contact(address: SocketAddr, transport: Transport) -> String {
 /// Everything an initial INVITE is made of.
 pub(crate) struct Invite<'a> {
     pub(crate) peer: &'a Peer,
+    /// The contact of a phone, if it goes to one.
+    pub(crate) target: Option<&'a Target>,
     pub(crate) ours: SocketAddr,
     pub(crate) wording: Wording,
     pub(crate) display: Option<&'a [u8]>,
@@ -67,6 +70,9 @@ pub(crate) struct Invite<'a> {
 impl Invite<'_> {
     /// `sip:called@host:port;transport=tls`.
     pub(crate) fn request_uri(&self) -> String {
+        if let Some(target) = self.target {
+            return target.uri.to_string();
+        }
         let called = &self.wording.called;
         let mut uri = format!("sip:{called}@{}", self.peer.host);
         if let Some(port) = self.peer.port {
@@ -110,9 +116,14 @@ impl Invite<'_> {
         pass_headers: &[String],
         forbidden: &Forbidden,
     ) {
-        let transport = self.peer.transport;
+        let transport = self
+            .target
+            .map_or(self.peer.transport, |target| target.flow.transport);
         let mut writer = MessageWriter::request(out, Method::Invite, self.request_uri());
         writer.via(transport, self.ours, self.branch, true);
+        if let Some(path) = self.target.and_then(|target| target.path.as_deref()) {
+            writer.header(HeaderName::Route, path);
+        }
         writer.header_fmt(
             HeaderName::MaxForwards,
             format_args!("{}", self.max_forwards),

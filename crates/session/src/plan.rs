@@ -15,6 +15,7 @@ use ringfence_rtp::srtp::Suite;
 use crate::failover::{Failover, Rank};
 use crate::methods::Methods;
 use crate::policy::{PeerPolicy, SitePolicy};
+use crate::registrar::group::{GroupId, PhoneGroup};
 use crate::usage::Usage;
 
 ringfence_base::define_id! {
@@ -43,8 +44,10 @@ pub struct Plan {
     pub tenants: Vec<Tenant>,
     /// Sites; [`SiteId`] is the index.
     pub sites: Vec<Site>,
-    /// Trunks and PBXs; [`PeerId`] is the index.
+    /// Trunks and PBXs, and one for each group of phones; [`PeerId`] is the index.
     pub peers: Vec<Peer>,
+    /// Groups of phones that register here; [`GroupId`] is the index.
+    pub phones: Vec<PhoneGroup>,
     /// Bounds and times.
     pub limits: Limits,
 }
@@ -162,6 +165,12 @@ impl NumberRange {
                 .is_ok_and(|n: u64| (self.first..=self.last).contains(&n))
     }
 
+    /// The first number, in international form.
+    pub fn first(&self) -> String {
+        let digits = usize::from(self.digits);
+        format!("+{:0digits$}", self.first)
+    }
+
     fn digits(text: &str) -> Option<(u64, u8)> {
         let digits = text.strip_prefix('+')?;
         let ok = (3..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
@@ -224,6 +233,8 @@ pub struct Peer {
 pub enum PeerKind {
     /// The phone system.
     Pbx,
+    /// Phones that register at the edge: no address, a flow for each contact.
+    Phones,
     /// A carrier's line.
     Trunk,
 }
@@ -334,6 +345,21 @@ impl Plan {
         self.sites.get(id.index())
     }
 
+    /// The groups of phones that register at `listener`.
+    pub fn phones_at(&self, listener: ListenerId) -> impl Iterator<Item = (GroupId, &PhoneGroup)> {
+        let groups = self.phones.iter().enumerate();
+        let numbered = groups.map(|(index, group)| (GroupId::new(index as u16), group));
+        numbered.filter(move |(_, group)| {
+            let peer = self.peer(group.peer);
+            peer.is_some_and(|peer| peer.listener == listener)
+        })
+    }
+
+    /// The group of phones `id`.
+    pub fn phone_group(&self, id: GroupId) -> Option<&PhoneGroup> {
+        self.phones.get(id.index())
+    }
+
     /// The tenant of `site`.
     pub fn tenant_of(&self, site: &Site) -> Option<&Tenant> {
         self.tenants.get(site.tenant.index())
@@ -357,8 +383,8 @@ impl Plan {
         self.peers_of_site(peer.site, peer.kind).nth(1).is_some()
     }
 
-    /// Takes over the counters of `old` for peers and sites of the same key, so that a reload
-    /// forgets neither calls in progress nor health.
+    /// Takes over the counters of `old` for peers and sites of the same key, and the registrations
+    /// of phone users, so that a reload forgets neither calls in progress nor health nor phones.
     pub fn adopt_usage(&mut self, old: &Plan) {
         for site in &mut self.sites {
             if let Some(before) = old.sites.iter().find(|before| before.key == site.key) {
@@ -369,6 +395,11 @@ impl Plan {
             let same = |before: &&Peer| before.key == peer.key && before.kind == peer.kind;
             if let Some(before) = old.peers.iter().find(same) {
                 peer.usage = Arc::clone(&before.usage);
+            }
+        }
+        for group in &mut self.phones {
+            if let Some(before) = old.phones.iter().find(|before| before.key == group.key) {
+                group.adopt_lines(before);
             }
         }
     }

@@ -10,6 +10,8 @@ pub enum RefusalReason {
     CallsMax,
     /// The trunk, PBX or site has no free channel.
     Channels,
+    /// Credentials of a phone that are wrong, of nobody, or used before.
+    Credentials,
     /// The edge is draining.
     Draining,
     /// A rule of the site's dial plan refuses the number.
@@ -30,6 +32,8 @@ pub enum RefusalReason {
     NoRoute,
     /// Calls per second.
     Rate,
+    /// A registration that asks for what is not given.
+    Registration,
     /// A required extension that is not supported.
     Extension,
     /// The source is no configured peer.
@@ -40,14 +44,17 @@ pub enum RefusalReason {
     TransactionsMax,
     /// Nothing could be made of the bytes.
     Unparseable,
+    /// The phone user that is called has no contact now.
+    Unregistered,
 }
 
 impl RefusalReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [RefusalReason; 18] = [
+    pub const ALL: [RefusalReason; 21] = [
         RefusalReason::CallingNumber,
         RefusalReason::CallsMax,
         RefusalReason::Channels,
+        RefusalReason::Credentials,
         RefusalReason::Draining,
         RefusalReason::DialPlan,
         RefusalReason::DialogUnknown,
@@ -58,11 +65,13 @@ impl RefusalReason {
         RefusalReason::Number,
         RefusalReason::NoRoute,
         RefusalReason::Rate,
+        RefusalReason::Registration,
         RefusalReason::Extension,
         RefusalReason::Stranger,
         RefusalReason::TooManyHops,
         RefusalReason::TransactionsMax,
         RefusalReason::Unparseable,
+        RefusalReason::Unregistered,
     ];
 
     /// The name in metrics and records.
@@ -71,6 +80,7 @@ impl RefusalReason {
             RefusalReason::CallingNumber => "calling-number",
             RefusalReason::CallsMax => "calls-max",
             RefusalReason::Channels => "channels",
+            RefusalReason::Credentials => "credentials",
             RefusalReason::Draining => "draining",
             RefusalReason::DialPlan => "dial-plan",
             RefusalReason::DialogUnknown => "dialog-unknown",
@@ -81,11 +91,13 @@ impl RefusalReason {
             RefusalReason::Number => "number",
             RefusalReason::NoRoute => "no-route",
             RefusalReason::Rate => "rate",
+            RefusalReason::Registration => "registration",
             RefusalReason::Extension => "extension",
             RefusalReason::Stranger => "stranger",
             RefusalReason::TooManyHops => "too-many-hops",
             RefusalReason::TransactionsMax => "transactions-max",
             RefusalReason::Unparseable => "unparseable",
+            RefusalReason::Unregistered => "unregistered",
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::cdr::Direction;
 use crate::numbering::{DialAction, Number, SOS};
 use crate::plan::{Peer, PeerId, PeerKind, Plan, Site, SiteId};
 use crate::refusal::RefusalReason;
+use crate::registrar::{Callee, Caller, Target, by_name, by_number};
 
 /// A routed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,12 @@ pub(crate) struct Route {
     pub(crate) by_rule: Option<PeerId>,
     /// The rule in words, for the record: with each peer that was tried, and what came of it.
     pub(crate) rule: String,
+    /// The phone that calls, if it is one.
+    pub(crate) caller: Option<Caller>,
+    /// The phone user that is called, if it is one.
+    pub(crate) callee: Option<Callee>,
+    /// The contact of that user that it rings at.
+    pub(crate) target: Option<Box<Target>>,
     /// Where in `rule` the peer begins that is tried now.
     pub(crate) rule_stem: usize,
 }
@@ -90,10 +97,18 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
     let (direction, other) = match peer.kind {
         PeerKind::Trunk => (Direction::Inbound, PeerKind::Pbx),
         PeerKind::Pbx => (Direction::Outbound, PeerKind::Trunk),
+        // A phone has a name, not an address: see `registrar::from_phone`.
+        PeerKind::Phones => return Err(NO_PEER),
     };
-    let meant = match direction {
-        Direction::Inbound => called_from_outside(site, peer, called)?,
-        Direction::Outbound => called_from_inside(site, peer, called)?,
+    let inside = peer.kind == PeerKind::Pbx;
+    // A carrier knows numbers, no names of the house.
+    let named = (inside && !site.is_emergency(called))
+        .then(|| by_name(plan, peer.site, called))
+        .flatten();
+    let meant = match (inside, named) {
+        (false, _) => called_from_outside(site, peer, called)?,
+        (true, Some(_)) => Meant::as_dialled(called),
+        (true, None) => called_from_inside(site, peer, called)?,
     };
     let Meant {
         called,
@@ -101,15 +116,16 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
         rewritten,
         trunk,
     } = meant;
-    let mut others = plan.peers_of_site(peer.site, other).peekable();
-    others.peek().ok_or(NO_PEER)?;
-    // The first that has an address; which one it will be is decided with the others (`ways`).
-    let (egress, _) = others
-        .find(|(id, other)| trunk.is_none_or(|t| t == *id) && !other.addresses.is_empty())
-        .ok_or(NoRoute {
-            reason: RefusalReason::NoRoute,
-            status: 503,
-        })?;
+    let numbered = || {
+        (!emergency)
+            .then(|| by_number(plan, peer.site, &called))
+            .flatten()
+    };
+    let (egress, direction, callee) = match named.or_else(numbered) {
+        Some((phones, callee)) if inside => (phones, Direction::Internal, Some(callee)),
+        Some((phones, callee)) => (phones, direction, Some(callee)),
+        None => (reachable(plan, peer.site, other, trunk)?, direction, None),
+    };
     let rule = format!(
         "{} {} -> site {}{}{}",
         kind_name(peer.kind),
@@ -128,19 +144,60 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
         by_rule: trunk,
         rule_stem: rule.len(),
         rule,
+        caller: None,
+        callee,
+        target: None,
     };
     route.go_to(plan, egress);
     Ok(route)
 }
 
+/// The first peer of a kind that has an address, and that `named` is, if a rule names one. Which one
+/// it will be is decided with the others (`ways`).
+pub(crate) fn reachable(
+    plan: &Plan,
+    site: SiteId,
+    kind: PeerKind,
+    named: Option<PeerId>,
+) -> Result<PeerId, NoRoute> {
+    let mut peers = plan.peers_of_site(site, kind).peekable();
+    peers.peek().ok_or(NoRoute {
+        reason: RefusalReason::NoRoute,
+        status: 404,
+    })?;
+    let wanted = |(id, peer): &(PeerId, &Peer)| {
+        named.is_none_or(|named| named == *id) && !peer.addresses.is_empty()
+    };
+    let found = peers.find(wanted).map(|(id, _)| id);
+    found.ok_or(NoRoute {
+        reason: RefusalReason::NoRoute,
+        status: 503,
+    })
+}
+
 /// What a dialled number means.
-struct Meant {
-    called: Number,
-    emergency: bool,
+pub(crate) struct Meant {
+    pub(crate) called: Number,
+    pub(crate) emergency: bool,
     /// The pattern of the rule that applied.
-    rewritten: Option<String>,
+    pub(crate) rewritten: Option<String>,
     /// The trunk that the rule names.
-    trunk: Option<PeerId>,
+    pub(crate) trunk: Option<PeerId>,
+}
+
+impl Meant {
+    /// A name of the house, to which no rule applies.
+    pub(crate) fn as_dialled(called: &str) -> Meant {
+        Meant {
+            called: Number {
+                text: called.to_owned(),
+                e164: None,
+            },
+            emergency: false,
+            rewritten: None,
+            trunk: None,
+        }
+    }
 }
 
 /// A carrier calls the site's numbers.
@@ -165,7 +222,11 @@ fn called_from_outside(site: &Site, peer: &Peer, called: &str) -> Result<Meant, 
 }
 
 /// The site dials: emergency numbers first, then its rules.
-fn called_from_inside(site: &Site, peer: &Peer, dialled: &str) -> Result<Meant, NoRoute> {
+pub(crate) fn called_from_inside(
+    site: &Site,
+    peer: &Peer,
+    dialled: &str,
+) -> Result<Meant, NoRoute> {
     let (mut text, mut rewritten, mut by_trunk) = (dialled.to_owned(), None, None);
     if dialled == SOS {
         text = emergency_number(site);
@@ -224,10 +285,11 @@ fn emergency_number(site: &Site) -> String {
         .to_owned()
 }
 
-/// `trunk` or `pbx`.
+/// `trunk`, `pbx` or `phones`.
 pub(crate) const fn kind_name(kind: PeerKind) -> &'static str {
     match kind {
         PeerKind::Pbx => "pbx",
+        PeerKind::Phones => "phones",
         PeerKind::Trunk => "trunk",
     }
 }

@@ -28,6 +28,7 @@ use crate::numbering;
 use crate::outgoing::{Invite, MAX_FORWARDS, our_address};
 use crate::plan::{Peer, PeerKind, Plan};
 use crate::refusal::RefusalReason;
+use crate::registrar::{Caller, from_phone};
 use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
 use crate::session_timer;
@@ -40,7 +41,7 @@ use crate::ways::{Way, Ways, ways};
 pub(crate) struct Refused {
     pub(crate) reason: RefusalReason,
     pub(crate) status: u16,
-    pub(crate) route: Option<Route>,
+    pub(crate) route: Option<Box<Route>>,
 }
 
 /// An INVITE that may become a call.
@@ -50,6 +51,8 @@ pub(crate) struct Attempt<'a, 'm> {
     pub(crate) reply: Reply<'a, 'm>,
     pub(crate) called: String,
     pub(crate) calling: Option<String>,
+    /// The phone that calls, if it is one.
+    pub(crate) caller: Option<Caller>,
 }
 
 impl<'a, 'm> Attempt<'a, 'm> {
@@ -64,6 +67,7 @@ impl<'a, 'm> Attempt<'a, 'm> {
             reply,
             called,
             calling,
+            caller: None,
         }
     }
 }
@@ -74,6 +78,7 @@ impl Core {
         now: Instant,
         reply: &Reply<'_, '_>,
         candidates: &Candidates,
+        caller: Option<Caller>,
     ) {
         let (message, flow) = (reply.request, reply.flow);
         self.counters.calls_tried += 1;
@@ -83,7 +88,10 @@ impl Core {
         let from = (flow.remote, flow.transport);
         self.traces
             .record(id, at, (LegSide::Ingress, false), from, message.bytes());
-        let attempt = Attempt::new(key, id, *reply);
+        let attempt = Attempt {
+            caller,
+            ..Attempt::new(key, id, *reply)
+        };
         if let Err(refused) = self.try_setup(now, &attempt, candidates) {
             self.refuse_attempt(now, &attempt, candidates, refused);
         }
@@ -106,12 +114,19 @@ impl Core {
             .and_then(|id| plan.peer(*id))
             .map(|peer| &peer.methods);
         check_message(attempt.reply.request, methods)?;
-        let mut route = route(&plan, candidates, &attempt.called)
-            .map_err(|no_route| refuse(no_route.reason, no_route.status))?;
+        let routed = match attempt.caller {
+            Some(caller) => from_phone(&plan, caller, &attempt.called),
+            None => route(&plan, candidates, &attempt.called),
+        };
+        let mut route = routed.map_err(|no_route| refuse(no_route.reason, no_route.status))?;
+        if route.callee.is_some() {
+            let target = self.target_of(now, &route, attempt.reply.request);
+            route.target = target.map(Box::new);
+        }
         let with_route = |reason, status| Refused {
             reason,
             status,
-            route: Some(route.clone()),
+            route: Some(Box::new(route.clone())),
         };
         let identity = identity::identify(&plan, &route, attempt.reply.request)
             .map_err(|_| with_route(NotPresentable::REASON, NotPresentable::STATUS))?;
@@ -121,13 +136,16 @@ impl Core {
         if self.calls.len() >= plan.limits.calls_max && !route.emergency {
             return Err(with_route(RefusalReason::CallsMax, 503));
         }
+        if route.callee.is_some() && route.target.is_none() {
+            return Err(with_route(RefusalReason::Unregistered, 480));
+        }
         let ways = self.ways(now, &plan, &route);
         let (admission, first) = admit(&plan, &route, &ways, now)
             .map_err(|refused| with_route(refused.reason, refused.status))?;
         if let Some(way) = ways.get(first) {
             route.go_to(&plan, way.peer);
         }
-        let route_kept = route.clone();
+        let route_kept = Box::new(route.clone());
         if let Some(number) = &identity.replaced_by {
             route.rule.push_str(&format!(" (presents {number})"));
         }
@@ -145,8 +163,13 @@ impl Core {
 
     /// Where a routed call may go, best first.
     pub(crate) fn ways(&mut self, now: Instant, plan: &Plan, route: &Route) -> Ways {
+        if let Some(target) = &route.target {
+            // One contact of one phone.
+            let (peer, address) = (route.egress, target.flow.remote);
+            return [Way { peer, address }].into_iter().collect();
+        }
         let kind = match route.direction {
-            Direction::Inbound => PeerKind::Pbx,
+            Direction::Inbound | Direction::Internal => PeerKind::Pbx,
             Direction::Outbound => PeerKind::Trunk,
         };
         let emergency = route.emergency;
@@ -174,12 +197,14 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         let message = attempt.reply.request;
         let egress = plan.peer(route.egress).ok_or(no_route)?;
-        let address = ways.first().ok_or(no_route)?.address;
-        let egress_flow = Flow {
-            listener: egress.listener,
-            transport: egress.transport,
-            remote: address,
-            connection: None,
+        let egress_flow = match &route.target {
+            Some(target) => target.flow,
+            None => Flow {
+                listener: egress.listener,
+                transport: egress.transport,
+                remote: ways.first().ok_or(no_route)?.address,
+                connection: None,
+            },
         };
         our_address(&plan, &egress_flow).ok_or(no_route)?;
         let tags = [(); 2].map(|()| self.cookies.new_tag(&mut *self.entropy));
@@ -324,6 +349,7 @@ impl Core {
             .unwrap_or(MAX_FORWARDS);
         let invite = Invite {
             peer: egress,
+            target: call.route.target.as_deref(),
             ours,
             wording: Wording::new(egress, numbering, &call.route.called, &call.identity),
             display: from

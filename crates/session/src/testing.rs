@@ -51,6 +51,7 @@ pub(crate) fn plan() -> Plan {
             ),
             peer("main", PeerKind::Pbx, LISTEN_INSIDE, "192.0.2.10:5060"),
         ],
+        phones: Vec::new(),
         limits: Limits {
             trace_bytes: 1 << 16,
             ..Limits::default()
@@ -74,7 +75,7 @@ fn peer(key: &str, kind: PeerKind, listener: ListenerId, address: &str) -> Peer 
     let address: SocketAddr = address.parse().unwrap();
     let block = match kind {
         PeerKind::Trunk => Network::new("198.51.100.0".parse().unwrap(), 24),
-        PeerKind::Pbx => Network::new(address.ip(), 32),
+        PeerKind::Pbx | PeerKind::Phones => Network::new(address.ip(), 32),
     };
     Peer {
         key: key.into(),

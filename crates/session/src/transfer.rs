@@ -26,6 +26,7 @@ use crate::numbering;
 use crate::outgoing::{InDialog, Invite, MAX_FORWARDS, UriHost, contact, our_address};
 use crate::plan::{PeerId, Plan};
 use crate::refusal::RefusalReason;
+use crate::registrar::from_phone;
 use crate::reliable::{Provisional, Provisionals};
 use crate::routing::{Route, route};
 use crate::setup::{forbidden_of, tag_text};
@@ -216,7 +217,15 @@ impl Core {
         let transferee = peer_in(&plan, call, side.other()).ok_or(403u16)?;
         let offer = call.media.transferable(side.other()).ok_or(488u16)?;
         let flow = call.leg(side.other()).flow;
-        let mut route = route(&plan, &[referrer], user).map_err(|refused| refused.status)?;
+        let routed = match call.phone_in(&plan, side) {
+            Some(phone) => from_phone(&plan, phone, user),
+            None => route(&plan, &[referrer], user),
+        };
+        let mut route = routed.map_err(|refused| refused.status)?;
+        if route.callee.is_some() {
+            let target = self.target_of(now, &route, reply.request).ok_or(480u16)?;
+            route.target = Some(Box::new(target));
+        }
         let identity = identity::identify(&plan, &route, reply.request).map_err(|_| 403u16)?;
         let full = self.calls.len() >= plan.limits.calls_max;
         if (self.draining || full) && !route.emergency {
@@ -258,11 +267,14 @@ impl Core {
     ) -> Result<CallKey, u16> {
         let plan = Arc::clone(&self.plan);
         let egress = plan.peer(route.egress).ok_or(503u16)?;
-        let flow = Flow {
-            listener: egress.listener,
-            transport: egress.transport,
-            remote: address,
-            connection: None,
+        let flow = match &route.target {
+            Some(target) => target.flow,
+            None => Flow {
+                listener: egress.listener,
+                transport: egress.transport,
+                remote: address,
+                connection: None,
+            },
         };
         let ours = our_address(&plan, &flow).ok_or(503u16)?;
         let client = self.transactions.reserve_client().map_err(|_| 503u16)?;
@@ -332,6 +344,7 @@ impl Core {
         let call = self.call(child).ok_or(503u16)?;
         let invite = Invite {
             peer: egress,
+            target: call.route.target.as_deref(),
             ours,
             wording,
             display: None,

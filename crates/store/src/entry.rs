@@ -3,6 +3,7 @@
 use ringfence_base::UnixTime;
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::Cdr;
+use ringfence_session::registrar::line::Binding;
 use ringfence_session::view::CallView;
 
 /// One thing to write down. Entries of one call must be written in their order.
@@ -19,15 +20,29 @@ pub enum Entry {
     },
     /// A call attempt is over: its record takes the mark's place.
     Ended(Box<Cdr>),
+    /// A phone registered, refreshed or left: the user's bindings from now on.
+    Registered(Box<Registered>),
+}
+
+/// The bindings of one phone user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// Key of the group of phones.
+    pub group: String,
+    /// The user.
+    pub user: String,
+    /// All of them; none when the user has left.
+    pub bindings: Vec<Binding>,
 }
 
 impl Entry {
-    /// The call.
-    pub fn id(&self) -> CallId {
+    /// The call that it is about, if it is about one.
+    pub fn id(&self) -> Option<CallId> {
         match self {
-            Entry::Started(call) => call.id,
-            Entry::Answered { id, .. } => *id,
-            Entry::Ended(cdr) => cdr.id,
+            Entry::Started(call) => Some(call.id),
+            Entry::Answered { id, .. } => Some(*id),
+            Entry::Ended(cdr) => Some(cdr.id),
+            Entry::Registered(_) => None,
         }
     }
 

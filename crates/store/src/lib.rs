@@ -7,6 +7,8 @@
 //! A call is marked when it starts and when it is answered, so that after a crash the next start
 //! can close it honestly as `interrupted` instead of forgetting it.
 //!
+//! Registrations of phones are kept beside them, so that a restart forgets none.
+//!
 //! Left out on purpose: waiting and retrying (the edge owns the queue and its bound), PostgreSQL.
 
 pub mod csv;
@@ -16,7 +18,7 @@ mod records;
 mod scope;
 mod sqlite;
 
-pub use entry::Entry;
+pub use entry::{Entry, Registered};
 pub use error::{OpenError, QueryError, WriteError};
 pub use records::{PAGE_MAX, Records, Stored};
 pub use scope::Scope;

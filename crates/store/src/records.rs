@@ -6,7 +6,7 @@ use ringfence_base::UnixTime;
 use ringfence_control::api::CallRecord;
 use ringfence_session::call_id::CallId;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Registered};
 use crate::error::{QueryError, WriteError};
 use crate::scope::Scope;
 
@@ -34,6 +34,10 @@ pub trait Records: Send + Sync {
     ///
     /// Such a record ends when the earlier process was last known to run: at its last write.
     fn close_interrupted(&self) -> impl Future<Output = Result<u64, WriteError>> + Send;
+
+    /// What phone users had registered when it was last written, in order of groups and users.
+    /// To be asked once at start.
+    fn registrations(&self) -> impl Future<Output = Result<Vec<Registered>, QueryError>> + Send;
 
     /// Forgets records of calls that ended before `before`, at most [`PAGE_MAX`] of them, so that
     /// writing never waits long; says how many.

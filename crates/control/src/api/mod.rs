@@ -9,6 +9,7 @@ mod call;
 mod doctor;
 mod error;
 mod line;
+mod phones;
 mod record;
 mod reload;
 mod status;
@@ -22,6 +23,7 @@ pub use line::{
     DOWN_AFTER_MISSED, Line, LineState, LineVerdict, Lines, OptionsView, PROOF_FRESH, Proof,
     ProofKind, Seen, judge,
 };
+pub use phones::{Phone, PhoneContact, Phones};
 pub use record::{CallRecord, RecordLeg, RecordMedia, Records};
 pub use reload::{ChangeView, Reload};
 pub use status::{ConfigStatus, ListenerStatus, MemoryStatus, RecordsState, RecordsStatus, Status};
@@ -32,6 +34,8 @@ pub use trace::{Direction, LegName, Trace, TraceEntry};
 pub mod paths {
     /// `GET`: [`Status`](super::Status).
     pub const STATUS: &str = "/v1/status";
+    /// `GET`: [`Phones`](super::Phones).
+    pub const PHONES: &str = "/v1/phones";
     /// `GET`: [`Lines`](super::Lines).
     pub const LINES: &str = "/v1/lines";
     /// `GET`: [`Calls`](super::Calls), those in progress.

@@ -9,7 +9,7 @@ use ringfence_session::plan::{MediaPolicy, PeerKind};
 use ringfence_session::numbering::E164;
 
 use super::country;
-use super::model::{Config, Listen, MediaRange, Numbers, Peer, Site, kind_name};
+use super::model::{Config, Listen, MediaRange, Numbers, Peer, Phones, Site, kind_name};
 use super::report::Report;
 use super::suggest::listed;
 
@@ -29,6 +29,41 @@ pub(super) fn check(report: &mut Report<'_>, config: &Config) {
         check_peer(report, config, peer);
     }
     check_sources(report, config);
+    for (index, phones) in config.phones.iter().enumerate() {
+        let before = config.phones.get(..index).unwrap_or_default();
+        check_phones(report, config, phones, before);
+    }
+}
+
+/// Whether phones can be told apart, and heard.
+fn check_phones(report: &mut Report<'_>, config: &Config, phones: &Phones, before: &[Phones]) {
+    let key = |key: &str| format!("phones.{}.{key}", phones.name);
+    let same = |other: &&Phones| other.listen == phones.listen && other.realm == phones.realm;
+    if let Some(other) = before.iter().find(same)
+        && report.good(&key("realm"))
+    {
+        let message = format!("is the realm of phones.{} at the same listener", other.name);
+        report.error(&key("realm"), message, "give each group its own realm");
+    }
+    let Some(listen) = config.listener(&phones.listen) else {
+        return;
+    };
+    if !report.has(&format!("listen.{}.media", listen.name)) && !report.incomplete {
+        let message = format!("is \"{}\", which has no ports for media", listen.name);
+        let fix = format!(
+            "write media = \"ADDRESS:30000-30999\" under [listen.{}]",
+            listen.name
+        );
+        report.error(&key("listen"), message, fix);
+    }
+    if listen.client_ca.is_some() {
+        let message = format!(
+            "is \"{}\", which asks every phone for a client certificate",
+            listen.name
+        );
+        let fix = "use a listener without client_ca, or give the phones certificates";
+        report.warning(&key("listen"), message, fix);
+    }
 }
 
 /// Two sockets of one kind at one address.

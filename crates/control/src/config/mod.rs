@@ -16,6 +16,7 @@ mod read_failover;
 mod read_listen;
 mod read_methods;
 mod read_peer;
+mod read_phones;
 pub(crate) mod read_policy;
 mod read_site;
 mod report;
@@ -30,8 +31,9 @@ use toml::de::DeTable;
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
     Accepted, Config, DialTo, Dialling, Edge, Listen, LogFormat, MediaRange, Numbers, Peer,
-    PeerTls, PeerUri, SecretError, SecretSource, Site, Tenant,
+    PeerTls, PeerUri, PhoneUser, Phones, SecretError, SecretSource, Site, Tenant,
 };
+pub use read_phones::is_user_name;
 pub(crate) use values::spoken;
 
 use report::Report;
@@ -126,6 +128,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
     let sites = section.named("site");
     let trunks = section.named("trunk");
     let pbxs = section.named("pbx");
+    let phones = section.named("phones");
     section.finish();
 
     let names = read_peer::Names {
@@ -135,6 +138,11 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
     let tenant_names: Vec<&str> = tenants.iter().map(|named| named.name).collect();
     let trunk_names: Vec<&str> = trunks.iter().map(|named| named.name).collect();
     let (edge, limits) = read_edge::read(report, edge, limits);
+    let sites: Vec<Site> = sites
+        .iter()
+        .map(|named| read_site::site(report, named, &tenant_names, &trunk_names))
+        .collect();
+    let phones = read_phones::all(report, &phones, &names, &sites, &edge.data);
     let config = Config {
         file,
         edge,
@@ -147,11 +155,9 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
             .iter()
             .map(|named| read_site::tenant(report, named))
             .collect(),
-        sites: sites
-            .iter()
-            .map(|named| read_site::site(report, named, &tenant_names, &trunk_names))
-            .collect(),
+        sites,
         peers: read_peer::all(report, &trunks, &pbxs, &names),
+        phones,
     };
     check::check(report, &config);
     config

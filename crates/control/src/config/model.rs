@@ -15,6 +15,7 @@ use ringfence_session::methods::Methods;
 use ringfence_session::numbering::{DialPattern, E164};
 use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKind, Strangers};
 use ringfence_session::policy::PeerPolicy;
+use ringfence_session::registrar::group::{Bounds, Digests};
 
 /// A whole configuration file. Lists are in the file's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// `[trunk.NAME]`, then `[pbx.NAME]`.
     pub peers: Vec<Peer>,
+    /// `[phones.NAME]`.
+    pub phones: Vec<Phones>,
 }
 
 impl Config {
@@ -359,10 +362,57 @@ impl Peer {
     }
 }
 
-/// `trunk` or `pbx`.
+/// Phones that register at the edge (`[phones.NAME]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phones {
+    /// The key in the file.
+    pub name: String,
+    /// The site's key.
+    pub site: String,
+    /// The listener's name.
+    pub listen: String,
+    /// The digest realm, and the domain of the phones' addresses.
+    pub realm: String,
+    /// The file of users, if there is one; more may be in the vault.
+    pub users_file: Option<PathBuf>,
+    /// The users of both, in order of their names.
+    pub users: Vec<PhoneUser>,
+    /// Lifetimes and number of contacts.
+    pub bounds: Bounds,
+    /// What their media must be.
+    pub media: MediaPolicy,
+    /// SRTP suites, best first; never empty.
+    pub crypto: Vec<Suite>,
+    /// Most calls at once of all of them; 0 is no limit.
+    pub channels: u32,
+}
+
+/// A user of `[phones.NAME]`. Its secret is known by digests only.
+#[derive(Clone, Debug)]
+pub struct PhoneUser {
+    /// Its name.
+    pub name: String,
+    /// Its number, if it has one.
+    pub number: Option<String>,
+    /// What its password is checked by.
+    pub digests: Digests,
+}
+
+impl PartialEq for PhoneUser {
+    fn eq(&self, other: &PhoneUser) -> bool {
+        let (ours, theirs) = (&self.digests, &other.digests);
+        self.name == other.name
+            && self.number == other.number
+            && ours.md5.expose_hex() == theirs.md5.expose_hex()
+            && ours.sha256.expose_hex() == theirs.sha256.expose_hex()
+    }
+}
+
+/// `trunk`, `pbx` or `phones`.
 pub(crate) const fn kind_name(kind: PeerKind) -> &'static str {
     match kind {
         PeerKind::Pbx => "pbx",
+        PeerKind::Phones => "phones",
         PeerKind::Trunk => "trunk",
     }
 }

@@ -12,13 +12,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::channel::{Channel, Sender};
 use ringfence_control::api::{
-    ApiError, CallRecord, Calls, HangUp, Lines, Records as RecordsPage, Reload, Status, Trace,
-    paths,
+    ApiError, CallRecord, Calls, HangUp, Lines, Phones, Records as RecordsPage, Reload, Status,
+    Trace, paths,
 };
 use ringfence_session::call_id::CallId;
 use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
 use serde::Deserialize;
 
+use crate::clock::unix_now;
 use crate::run::ReloadError;
 use crate::run::shared::{Shared, Wish, WorkerSilent};
 use crate::{doctor, view};
@@ -39,6 +40,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route(paths::STATUS, get(status))
         .route(paths::LINES, get(lines))
+        .route(paths::PHONES, get(phones))
         .route(paths::CALLS, get(calls))
         .route(FOLLOW, get(follow))
         .route(paths::CALL, get(record).delete(hang_up))
@@ -60,6 +62,10 @@ async fn status(State(shared): Edge) -> Answer<Status> {
 
 async fn lines(State(shared): Edge) -> Json<Lines> {
     Json(view::lines(&shared))
+}
+
+async fn phones(State(shared): Edge) -> Json<Phones> {
+    Json(Phones::new(&shared.applied.load().plan, unix_now()))
 }
 
 #[derive(Deserialize)]

@@ -14,8 +14,9 @@ use ringfence_base::UnixTime;
 use ringfence_control::api::{RecordsState, RecordsStatus};
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::Cdr;
+use ringfence_session::registrar::line::Binding;
 use ringfence_session::view::CallView;
-use ringfence_store::Entry;
+use ringfence_store::{Entry, Registered};
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use writer::{RecordsThread, start};
@@ -81,6 +82,16 @@ impl RecordSender {
     /// Marks an open call as answered.
     pub fn answered(&self, id: CallId, at: UnixTime) {
         let _ = self.queue.try_send(Entry::Answered { id, at });
+    }
+
+    /// Keeps the bindings of a phone user over a restart. Without room the next refresh does.
+    pub fn registered(&self, group: String, user: String, bindings: Vec<Binding>) {
+        let registered = Registered {
+            group,
+            user,
+            bindings,
+        };
+        let _ = self.queue.try_send(Entry::Registered(Box::new(registered)));
     }
 
     /// How the records are doing.

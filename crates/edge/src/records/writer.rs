@@ -179,6 +179,10 @@ mod tests {
             Ok(0)
         }
 
+        async fn registrations(&self) -> Result<Vec<ringfence_store::Registered>, QueryError> {
+            Ok(Vec::new())
+        }
+
         async fn prune(&self, _: UnixTime) -> Result<u64, WriteError> {
             Ok(0)
         }

@@ -14,6 +14,7 @@ use ringfence_control::config::Config;
 use ringfence_dialog::TimerTable;
 use ringfence_session::core::{Core, CoreConfig};
 use ringfence_session::owner::Ownership;
+use ringfence_session::plan::Plan;
 use ringfence_store::{OpenError, Records, SqliteOptions, SqliteRecords, WriteError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -107,6 +108,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         .build();
     let runtime = runtime.map_err(StartError::System)?;
     let store = Arc::new(open_store(&runtime, &config)?);
+    restore_registrations(&runtime, &store, &prepared.reload.plan);
     let stations: io::Result<Vec<Station>> = (0..count).map(|_| Station::new()).collect();
     let stations = stations.map_err(StartError::System)?;
     let (sender, queue) = RecordSender::new(WAITING_MAX);
@@ -235,6 +237,31 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<SqliteRecords, Start
         );
     }
     Ok(store)
+}
+
+/// Gives phones back what they had registered with an earlier process. What cannot be read is
+/// not worth a refusal to start: every phone registers again within its lifetime.
+fn restore_registrations(runtime: &Runtime, store: &SqliteRecords, plan: &Plan) {
+    if plan.phones.is_empty() {
+        return;
+    }
+    let kept = match runtime.block_on(store.registrations()) {
+        Ok(kept) => kept,
+        Err(error) => return tracing::warn!(%error, "registrations cannot be read"),
+    };
+    for registered in kept {
+        let group = plan
+            .phones
+            .iter()
+            .find(|group| group.key == registered.group);
+        let user = group.and_then(|group| {
+            let index = group.index_of(registered.user.as_bytes())?;
+            group.user(index)
+        });
+        if let Some(user) = user {
+            user.line.restore(registered.bindings);
+        }
+    }
 }
 
 fn skipped_pairs(bound: &Bound) -> impl Iterator<Item = String> {

@@ -380,6 +380,11 @@ impl Worker {
                         "a quarantined line has proved itself and is in use again"
                     );
                 }
+                Event::Registered {
+                    group,
+                    user,
+                    bindings,
+                } => self.records.registered(group, user, bindings),
                 Event::Refused { flow, reason } => self.log_refusal(now, flow.remote, reason),
             }
         }
@@ -471,6 +476,7 @@ pub(crate) const STREAM_TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport:
 fn line_name(kind: PeerKind, key: &str) -> String {
     match kind {
         PeerKind::Pbx => format!("pbx.{key}"),
+        PeerKind::Phones => format!("phones.{key}"),
         PeerKind::Trunk => format!("trunk.{key}"),
     }
 }

@@ -2,6 +2,8 @@
 //! parsed, and nothing is assumed that a peer could not see.
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses its part
 
+pub mod phone;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -382,6 +384,7 @@ pub fn plan() -> Plan {
             peer("carrier-a", PeerKind::Trunk, OUTSIDE, CARRIER),
             peer("main", PeerKind::Pbx, INSIDE, PBX),
         ],
+        phones: Vec::new(),
         limits: Limits {
             trace_bytes: 1 << 18,
             ..Limits::default()

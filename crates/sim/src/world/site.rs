@@ -94,6 +94,7 @@ pub(crate) fn plan(channels: u32) -> Plan {
             peer("carrier", PeerKind::Trunk, Side::Outside),
             peer("main", PeerKind::Pbx, Side::Inside),
         ],
+        phones: Vec::new(),
         limits: Limits {
             calls_max: 100,
             ring_timeout: Duration::from_secs(20),

@@ -6,6 +6,7 @@
 //! of CPU for the three writes of a call, against 150 in batches of 20).
 
 mod decode;
+mod registrations;
 mod schema;
 mod write;
 
@@ -19,7 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Registered};
 use crate::error::{OpenError, QueryError, WriteError};
 use crate::records::{PAGE_MAX, Records, Stored};
 use crate::scope::Scope;
@@ -125,6 +126,10 @@ impl Records for SqliteRecords {
     async fn close_interrupted(&self) -> Result<u64, WriteError> {
         self.transact(async |connection| write::close_interrupted(connection).await)
             .await
+    }
+
+    async fn registrations(&self) -> Result<Vec<Registered>, QueryError> {
+        registrations::read(&self.readers).await
     }
 
     async fn prune(&self, before: UnixTime) -> Result<u64, WriteError> {

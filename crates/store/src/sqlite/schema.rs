@@ -8,7 +8,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::error::OpenError;
 
 /// Step n brings a database of version n to version n + 1.
-const STEPS: [&str; 1] = [FIRST];
+const STEPS: [&str; 2] = [FIRST, REGISTRATIONS];
 
 /// Both legs stand in the row of their call: one insert for a record, no join for a page.
 const FIRST: &str = "
@@ -90,6 +90,27 @@ CREATE TABLE open_calls (
 -- One row: the latest moment that any entry told of, so the process ran at least until then.
 CREATE TABLE last_seen (at INTEGER NOT NULL) STRICT;
 INSERT INTO last_seen VALUES (0);
+";
+
+/// What phone users have registered: one row for each contact, all of a user written at once.
+const REGISTRATIONS: &str = "
+CREATE TABLE registrations (
+    phones     TEXT    NOT NULL,
+    user       TEXT    NOT NULL,
+    contact    TEXT    NOT NULL,
+    call_id    TEXT    NOT NULL,
+    cseq       INTEGER NOT NULL,
+    path       TEXT,
+    instance   TEXT,
+    reg_id     INTEGER NOT NULL,
+    user_agent TEXT,
+    listener   TEXT    NOT NULL,
+    transport  TEXT    NOT NULL,
+    remote     TEXT    NOT NULL,
+    expires    INTEGER NOT NULL,
+    refreshed  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX registrations_of_user ON registrations (phones, user);
 ";
 
 /// Brings the tables up to date, a transaction for each step.

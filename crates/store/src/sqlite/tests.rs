@@ -418,7 +418,7 @@ async fn what_is_no_database_or_of_a_newer_program_is_refused() {
             error,
             OpenError::TooNew {
                 found: 99,
-                known: 1
+                known: 2
             }
         ),
         "{error:?}"
@@ -548,4 +548,62 @@ async fn sigkill_loses_no_acknowledged_record() {
             "one open call a batch"
         );
     }
+}
+
+fn binding(contact: &str, transport: Transport) -> ringfence_session::registrar::line::Binding {
+    ringfence_session::registrar::line::Binding {
+        contact: contact.into(),
+        call_id: "call-id".into(),
+        cseq: u32::MAX,
+        path: Some("<sip:proxy.example;lr>".into()),
+        instance: None,
+        reg_id: 1,
+        user_agent: Some("Phone 1.0".into()),
+        flow: ringfence_base::Flow {
+            listener: ringfence_base::ListenerId::new(3),
+            transport,
+            remote: remote(),
+            connection: None,
+        },
+        flow_lost: false,
+        expires: at(600),
+        refreshed: at(0),
+    }
+}
+
+#[tokio::test]
+async fn registrations_survive_a_restart_and_the_last_word_of_a_user_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || SqliteOptions {
+        path: folder.path().join("records.sqlite3"),
+        bytes_max: None,
+    };
+    let registered = |user: &str, bindings| {
+        Entry::Registered(Box::new(crate::Registered {
+            group: "remote".to_owned(),
+            user: user.to_owned(),
+            bindings,
+        }))
+    };
+    let (desk, mobile) = (
+        binding("sip:alice@10.0.0.1", Transport::Udp),
+        binding("sip:alice@10.0.0.2", Transport::Tls),
+    );
+    let store = SqliteRecords::open(options()).await.unwrap();
+    let first = [
+        registered("alice", vec![mobile.clone()]),
+        registered("bob", vec![mobile.clone()]),
+        registered("alice", vec![desk.clone(), mobile.clone()]),
+    ];
+    store.write(&first).await.unwrap();
+    store.write(&[registered("bob", Vec::new())]).await.unwrap();
+    store.close().await;
+    let store = SqliteRecords::open(options()).await.unwrap();
+    let kept = store.registrations().await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(
+        (kept[0].group.as_str(), kept[0].user.as_str()),
+        ("remote", "alice")
+    );
+    assert_eq!(kept[0].bindings, [desk, mobile]);
 }

@@ -3,7 +3,7 @@
 //! Rows go in many at a time, since a statement costs more than its row: a call is written three
 //! times (started, answered, ended) on a machine whose cores belong to the calls.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_base::UnixTime;
 use ringfence_session::call_id::CallId;
@@ -30,11 +30,12 @@ pub(super) async fn entries(
     let over: BTreeSet<CallId> = entries
         .iter()
         .filter(|entry| entry.is_record())
-        .map(Entry::id)
+        .filter_map(Entry::id)
         .collect();
     let mut last_seen = i64::MIN;
+    let mut registered = BTreeMap::new();
     for entry in entries {
-        let over = over.contains(&entry.id());
+        let over = entry.id().is_some_and(|id| over.contains(&id));
         let at = match entry {
             Entry::Started(call) => {
                 started.extend((!over).then_some(&**call));
@@ -47,6 +48,12 @@ pub(super) async fn entries(
             Entry::Ended(cdr) => {
                 ended.push(&**cdr);
                 cdr.ended
+            }
+            Entry::Registered(registered_now) => {
+                // The last word of a user in this batch is the one that counts.
+                let user = (&registered_now.group, &registered_now.user);
+                registered.insert(user, &registered_now.bindings);
+                continue;
             }
         };
         last_seen = last_seen.max(at.as_micros());
@@ -62,6 +69,7 @@ pub(super) async fn entries(
     .await?;
     in_chunks(connection, DELETE_OPEN, &ended, bind_key, ")").await?;
     in_chunks(connection, INSERT_ENDED, &ended, bind_ended, IF_NEW).await?;
+    super::registrations::write(connection, registered).await?;
     sqlx::query("UPDATE last_seen SET at = max(at, ?1)")
         .bind(last_seen)
         .execute(connection)

@@ -80,6 +80,20 @@ pub(super) fn display_name(text: &str) -> Result<String, Fault> {
     Ok(trimmed.to_owned())
 }
 
+/// A digest realm that is also the domain of the phones' addresses.
+pub(super) fn realm(text: &str) -> Result<String, Fault> {
+    let legal =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let good = (1..=128).contains(&text.len()) && text.bytes().all(legal);
+    if good && !text.starts_with(['-', '.']) && !text.ends_with(['-', '.']) {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new(
+        "is no domain in lower case",
+        "write the domain that phones register with, e.g. \"summit.example\"",
+    ))
+}
+
 /// An ISO 3166 country.
 pub(super) fn country(text: &str) -> Result<String, Fault> {
     if country::is_country(text) {
