@@ -21,7 +21,7 @@ const KAMAILIO: u8 = 2;
 const KAMAILIO_DIALOG: u8 = 3;
 
 /// What SIPp may need beyond the length of its load.
-const SLACK: Duration = Duration::from_secs(60);
+pub(crate) const SLACK: Duration = Duration::from_secs(60);
 
 /// OPTIONS answered by Kamailio, stateless, and by the edge.
 pub(crate) fn options(plan: &Plan) -> anyhow::Result<Vec<Row>> {

@@ -17,6 +17,7 @@ mod machine;
 mod media;
 mod memory;
 mod plan;
+mod register;
 mod sample;
 mod table;
 mod tls;
@@ -47,6 +48,7 @@ const MEASUREMENTS: &[Measurement] = &[
         "calls through the edge and through Kamailio",
         calls::calls,
     ),
+    ("register", "registrations with digest", register::run),
     ("tls", "calls whose caller speaks TLS", tls::calls),
     ("rtp", "RTP packets relayed", media::plain),
     ("srtp", "RTP to SRTP and back", media::protected),

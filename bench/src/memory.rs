@@ -10,6 +10,7 @@ use ringfence_peers::net::Network;
 use ringfence_peers::sipp::{self, Sipp};
 use ringfence_peers::{usage, wait};
 
+use crate::calls::PROXY;
 use crate::plan::Plan;
 use crate::table::Row;
 
@@ -24,8 +25,6 @@ const LINGER: Duration = Duration::from_secs(33);
 
 /// What building them up may take longer on a busy machine.
 const SLACK: Duration = Duration::from_secs(20);
-
-const PROXY: &str = include_str!("../configs/kamailio-proxy.cfg");
 
 /// Measures Kamailio with dialog state, and the edge.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Vec<Row>> {

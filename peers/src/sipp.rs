@@ -20,6 +20,9 @@ pub const UAS_CALL: &str = include_str!("../scenarios/uas_call.xml");
 /// OPTIONS and its 200.
 pub const UAC_OPTIONS: &str = include_str!("../scenarios/uac_options.xml");
 
+/// REGISTER, 401, REGISTER with credentials, 200, for the users of a file.
+pub const UAC_REGISTER: &str = include_str!("../scenarios/uac_register.xml");
+
 /// Kernel buffer of SIPp's sockets: enough that its own slowness does not look like loss.
 const BUFFER: &str = "4194304";
 
