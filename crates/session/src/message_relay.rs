@@ -90,12 +90,14 @@ impl Core {
         if self.relays.len() >= RELAYS_MAX || !rate(ingress) || !rate(egress) {
             return Err(503);
         }
-        let flow = Flow {
+        let configured = Flow {
             listener: egress.listener,
             transport: egress.transport,
             remote: way.address,
             connection: None,
         };
+        let target = route.target.as_deref();
+        let flow = target.map_or(configured, |target| target.flow);
         let ours = our_address(&plan, &flow).ok_or(503u16)?;
         let site = plan.site(route.site);
         let numbering = site.and_then(|site| site.policy.numbering);
@@ -109,6 +111,7 @@ impl Core {
             peer: egress,
             ours,
             wording: Wording::new(egress, numbering, &route.called, &identity),
+            target,
             display: None,
             tag: self.cookies.new_tag(&mut *self.entropy),
             call_id: self.cookies.new_call_id(&mut *self.entropy),
