@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Status,
     /// The lines, and what proves that they work.
     Lines,
+    /// The trunks that register, and how their registrations stand.
+    Registrations,
     /// Calls in progress.
     Calls {
         /// Keep showing them, refreshed each second, until Ctrl-C.
@@ -176,6 +178,7 @@ mod tests {
             "ringfence run --config ringfence.toml",
             "ringfence status --json",
             "ringfence lines",
+            "ringfence registrations --json",
             "ringfence calls --follow",
             "ringfence calls trace 0123456789abc --json",
             "ringfence doctor",

@@ -86,6 +86,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
             PhonesCommand::List => phones::list(&target, json, paint),
             PhonesCommand::Rotate { group, user } => phones::rotate(&target, (&group, &user), json),
         },
+        Command::Registrations => show::registrations(&target, json, paint),
         Command::Calls {
             follow,
             records,

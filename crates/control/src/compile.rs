@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_base::net::{ListenerId, Transport};
+use ringfence_session::account::Account;
 use ringfence_session::failover::Failover;
 use ringfence_session::methods::Methods;
 use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
@@ -204,6 +205,7 @@ fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> pla
         methods: peer.methods.clone(),
         failover: peer.failover.clone(),
         ranks: Vec::new(),
+        account: peer.account.as_ref().map(compile_account).map(Arc::new),
         usage: Arc::new(Usage::default()),
     }
 }
@@ -233,6 +235,7 @@ fn compile_phones_peer(config: &Config, phones: &Phones) -> plan::Peer {
         methods: Methods::of_kind(PeerKind::Phones),
         failover: Failover::default(),
         ranks: Vec::new(),
+        account: None,
         channels: phones.channels,
         calls_per_second: 0,
         options_interval: Duration::ZERO,
@@ -250,6 +253,17 @@ fn compile_phones(phones: &Phones, peer: PeerId) -> PhoneGroup {
     let users = phones.users.iter().map(user).collect();
     let bounds = phones.bounds.clone();
     PhoneGroup::new(&phones.name, peer, &phones.realm, bounds, users)
+}
+
+fn compile_account(account: &crate::config::Account) -> Account {
+    Account {
+        username: account.username.clone(),
+        // It was readable when the file was checked. If it no longer is, nobody is let in by an
+        // empty password, and the registration says that it is empty.
+        password: account.password.read_line().unwrap_or_default(),
+        realm: account.realm.clone(),
+        registration: account.registration.clone(),
+    }
 }
 
 /// Where the item stands that a validated reference names.

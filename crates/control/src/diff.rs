@@ -13,7 +13,9 @@ use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
 use crate::config::read_policy::{CALLING_NUMBER, NUMBERS_IN, NUMBERS_OUT};
-use crate::config::{Config, Edge, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken};
+use crate::config::{
+    Account, Config, Edge, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken,
+};
 
 /// When a change takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -382,6 +384,9 @@ fn peer(values: &mut Flat, peer: &Peer) {
     values.now("failover_after", spoken(failover.after));
     values.list("failover_on", &failover.codes);
     values.now("quarantine_after", failover.quarantine_after);
+    if let Some(entry) = &peer.account {
+        account(values, entry);
+    }
     let tls = &peer.tls;
     values.maybe(
         "ca",
@@ -419,6 +424,27 @@ fn policy(values: &mut Flat, policy: &PeerPolicy) {
 fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
     let found = words.iter().find(|(_, meant)| *meant == value);
     found.map_or("?", |(word, _)| *word)
+}
+
+/// Where the password is, never what it is.
+fn account(values: &mut Flat, account: &Account) {
+    let registering = account.registration.as_ref();
+    let table = match registering {
+        Some(_) => "register",
+        None => "credentials",
+    };
+    let key = |key: &str| format!("{table}.{key}");
+    values.now(&key("auth_username"), &account.username);
+    values.now(&key("password"), &account.password);
+    values.maybe(&key("realm"), account.realm.as_ref(), Effect::Now);
+    if let Some(registering) = registering {
+        values.now(&key("username"), &registering.user);
+        values.maybe(&key("domain"), registering.domain.as_ref(), Effect::Now);
+        values.now(&key("expires"), registering.expires.as_secs());
+        let contact = registering.contact_user.as_ref();
+        values.maybe(&key("contact_user"), contact, Effect::Now);
+        values.now(&key("bulk"), registering.bulk);
+    }
 }
 
 /// `rtp`, `srtp` or `either`, as the configuration has it.

@@ -161,6 +161,24 @@ impl Transactions {
         }
     }
 
+    /// The request that `response` is about to answer, and where it went: for a user who will have
+    /// to send it again with credentials (RFC 3261 §22.2). To be asked before
+    /// [`handle_input`](Transactions::handle_input), which lets go of it. `None` for a CANCEL, for
+    /// an INVITE that is being cancelled, and when the final response has come before.
+    pub fn answered_request(&self, response: &Message<'_>) -> Option<(Flow, Bytes)> {
+        let id = self.client_of(response)?;
+        let method = response.cseq().ok()?.method;
+        match &self.clients.get(id.slot, id.generation)?.machine {
+            Machine::Invite(invite) if method == Method::Invite => {
+                Some((*invite.flow(), invite.request()?.clone()))
+            }
+            Machine::NonInvite(request) if method != Method::Invite => {
+                Some((*request.flow(), request.request()?.clone()))
+            }
+            _ => None,
+        }
+    }
+
     /// Ends the requests that wait for a first response over `flow`, whose connection failed or
     /// could not be opened: each gives an [`Event::TransportFailed`] (RFC 3261 §17.1.4).
     pub fn transport_failed(&mut self, flow: &Flow) {

@@ -206,6 +206,12 @@ impl Dialog {
         self.write(buffer, Method::Ack, invite_cseq, via, max_forwards)
     }
 
+    /// A request of the dialog was sent again under this sequence number, with credentials
+    /// (RFC 3261 §22.2): the next one is higher.
+    pub fn note_sent(&mut self, cseq: u32) {
+        self.local_cseq = self.local_cseq.max(cseq);
+    }
+
     /// The URI whose host a request goes to: the first route, or the remote target.
     pub fn next_hop(&self) -> &[u8] {
         first_route(self.route_set()).map_or(self.remote_target(), |route| route.raw_uri())

@@ -183,6 +183,22 @@ impl InviteClient {
         self.flow = flow;
     }
 
+    /// The INVITE, while it has no final response and nobody wants it cancelled.
+    pub(crate) fn request(&self) -> Option<&Bytes> {
+        match &self.state {
+            State::Calling {
+                invite,
+                cancel: Cancel::Unwanted,
+                ..
+            }
+            | State::Proceeding {
+                invite,
+                cancel: Cancel::Unwanted,
+            } => Some(invite),
+            _ => None,
+        }
+    }
+
     /// Notes the user's wish to cancel; [`InviteClient::cancel_due`] then says when.
     pub(crate) fn want_cancel(&mut self) {
         if let State::Calling { cancel, .. } | State::Proceeding { cancel, .. } = &mut self.state

@@ -13,15 +13,11 @@ pub(crate) struct NonInviteClient {
     state: State,
 }
 
-/// The request is kept only where it may have to be repeated.
+/// The request is kept until its final response: to be repeated, and for a user who must send it
+/// again with credentials.
 enum State {
-    Trying {
-        request: Option<Bytes>,
-        retransmissions: u8,
-    },
-    Proceeding {
-        request: Option<Bytes>,
-    },
+    Trying { request: Bytes, retransmissions: u8 },
+    Proceeding { request: Bytes },
     Completed,
     Terminated,
 }
@@ -31,13 +27,10 @@ impl NonInviteClient {
     pub(crate) fn start(fx: &mut Effects<'_>, flow: Flow, request: Bytes) -> NonInviteClient {
         fx.send(&flow, &request);
         fx.arm(Timer::F, Interval::TransactionTimeout);
-        let request = if flow.transport.is_reliable() {
-            None
-        } else {
+        if !flow.transport.is_reliable() {
             let first = fx.table().capped(0);
             fx.arm(Timer::E, first);
-            Some(request)
-        };
+        }
         NonInviteClient {
             flow,
             state: State::Trying {
@@ -51,7 +44,7 @@ impl NonInviteClient {
         match &mut self.state {
             State::Trying { request, .. } | State::Proceeding { request } if provisional => {
                 self.state = State::Proceeding {
-                    request: request.take(),
+                    request: std::mem::take(request),
                 };
                 ClientStep::Deliver
             }
@@ -72,7 +65,7 @@ impl NonInviteClient {
         match (&mut self.state, timer) {
             (
                 State::Trying {
-                    request: Some(request),
+                    request,
                     retransmissions,
                 },
                 Timer::E,
@@ -83,12 +76,7 @@ impl NonInviteClient {
                 fx.arm(Timer::E, next);
                 ClientTimer::Silent
             }
-            (
-                State::Proceeding {
-                    request: Some(request),
-                },
-                Timer::E,
-            ) => {
+            (State::Proceeding { request }, Timer::E) => {
                 fx.send(&self.flow, request);
                 fx.arm(Timer::E, Interval::T2);
                 ClientTimer::Silent
@@ -114,6 +102,14 @@ impl NonInviteClient {
     /// Whether no final response has come.
     pub(crate) fn is_pending(&self) -> bool {
         matches!(self.state, State::Trying { .. } | State::Proceeding { .. })
+    }
+
+    /// The request, while it has no final response.
+    pub(crate) fn request(&self) -> Option<&Bytes> {
+        match &self.state {
+            State::Trying { request, .. } | State::Proceeding { request } => Some(request),
+            State::Completed | State::Terminated => None,
+        }
     }
 
     pub(crate) fn is_terminated(&self) -> bool {

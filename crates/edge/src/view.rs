@@ -3,7 +3,8 @@
 use ringfence_base::UnixTime;
 use ringfence_control::api::{
     self, ActiveCall, ActiveLeg, ActiveMedia, Calls, ConfigStatus, Direction, LegName, Line, Lines,
-    ListenerStatus, MemoryStatus, OptionsView, Seen, Status, Timestamp, Trace, TraceEntry, judge,
+    ListenerStatus, MemoryStatus, OptionsView, Registration, Registrations, Seen, Status,
+    Timestamp, Trace, TraceEntry, judge, judge_registration,
 };
 use ringfence_control::config::Peer;
 use ringfence_session::call_id::CallId;
@@ -136,11 +137,35 @@ pub(crate) fn lines(shared: &Shared) -> Lines {
     }
 }
 
+/// `GET /v1/registrations`.
+pub(crate) fn registrations(shared: &Shared) -> Registrations {
+    let applied = shared.applied.load();
+    let now = unix_now();
+    let registrations = applied.plan.peers.iter().filter_map(|peer| {
+        let view = peer.usage.registration()?;
+        let site = applied.plan.site(peer.site);
+        let tenant = site.and_then(|site| applied.plan.tenant_of(site));
+        let names = (
+            peer.key.as_str(),
+            site.map_or("", |site| &site.key),
+            tenant.map_or("", |tenant| &tenant.key),
+        );
+        Some(Registration::new(&view, names, now))
+    });
+    Registrations {
+        at: Timestamp(now),
+        registrations: registrations.collect(),
+    }
+}
+
 fn line(plan: &plan::Plan, peer: &Peer, compiled: &plan::Peer, now: UnixTime) -> Line {
     let health = compiled.usage.health();
     let site = plan.site(compiled.site);
     let tenant = site.and_then(|site| plan.tenant_of(site));
     let interval = compiled.options_interval;
+    let verdict = judge(&health, now, interval, !compiled.addresses.is_empty())
+        .with_quarantine(compiled.usage.standing.quarantine());
+    let registration = compiled.usage.registration();
     Line {
         kind: match peer.kind {
             PeerKind::Pbx => "pbx".to_owned(),
@@ -157,8 +182,11 @@ fn line(plan: &plan::Plan, peer: &Peer, compiled: &plan::Peer, now: UnixTime) ->
             MediaPolicy::Rtp => "rtp".to_owned(),
             MediaPolicy::Srtp => "srtp".to_owned(),
         },
-        verdict: judge(&health, now, interval, !compiled.addresses.is_empty())
-            .with_quarantine(compiled.usage.standing.quarantine()),
+        verdict: match &registration {
+            Some(registration) => judge_registration(verdict, registration, now),
+            None => verdict,
+        },
+        registration: registration.map(|view| view.state_at(now).as_str().to_owned()),
         heard: health.heard.map(|at| Seen::new(at, now)),
         options: OptionsView::new(&health, now, interval),
         calls: health.calls,

@@ -7,7 +7,7 @@ use ringfence_base::net::Flow;
 use ringfence_base::{Instant, UnixTime};
 use ringfence_dialog::dialog::Dialog;
 use ringfence_dialog::{ClientId, LocalCallId, Owner, ServerId, Tag};
-use ringfence_sip::Message;
+use ringfence_sip::{HeaderName, Message};
 
 use crate::admission::Admission;
 use crate::call_id::CallId;
@@ -164,7 +164,12 @@ pub(crate) struct Leg {
     pub(crate) timer: Option<SessionTimer>,
     /// A refresh of the session timer on its way.
     pub(crate) refresh: Option<Refresh>,
+    /// The credentials of our last INVITE, for its ACK (RFC 3261 §22.1).
+    pub(crate) authorization: Option<SentCredentials>,
 }
+
+/// A header of ours with credentials, and its value.
+pub(crate) type SentCredentials = (HeaderName, Box<[u8]>);
 
 /// An INVITE that came on one leg and was sent on on the other.
 #[derive(Debug)]
@@ -221,6 +226,7 @@ impl Leg {
             allows_update: false,
             timer: None,
             refresh: None,
+            authorization: None,
         }
     }
 }

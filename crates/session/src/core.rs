@@ -28,6 +28,7 @@ use crate::plan::Plan;
 use crate::refusal::RefusalReason;
 use crate::registrar::group::Digests;
 use crate::registrar::{FlowUsers, NONCE_LIFETIME, NONCES_KEPT};
+use crate::registration::Registrations;
 use crate::supervise::Alarm;
 use crate::trace::{TraceEntry, TraceRing};
 
@@ -127,6 +128,7 @@ pub struct Core {
     pub(crate) options_sent: Vec<(ClientId, Instant)>,
     /// Branches that their calls have left. No more than the client transactions.
     pub(crate) orphans: BTreeSet<ClientId>,
+    pub(crate) registrations: Registrations,
     generation: u32,
     calls_counted: u32,
 }
@@ -175,11 +177,13 @@ impl Core {
             plan_number: 0,
             options_sent: Vec::new(),
             orphans: BTreeSet::new(),
+            registrations: Registrations::new(config.worker, config.workers),
             generation: 0,
             calls_counted: 0,
             plan,
         };
         core.schedule_options(config.anchor.instant);
+        core.adopt_registrations(config.anchor.instant);
         core
     }
 
@@ -196,7 +200,7 @@ impl Core {
             Input::Unparseable { flow } => core.refuse(flow, RefusalReason::Unparseable),
             Input::TransportFailed { flow } => core.transactions.transport_failed(&flow),
             Input::ConnectionClosed { connection } => {
-                core.on_connection_closed(connection);
+                core.on_connection_closed(now, connection);
                 core.on_phone_flow_closed(connection);
             }
             Input::Plan(plan) => core.adopt(now, plan),
@@ -336,6 +340,7 @@ impl Core {
         self.plan = Arc::clone(plan);
         self.access = AccessTable::new(plan, self.hash);
         self.schedule_options(now);
+        self.adopt_registrations(now);
     }
 
     /// What the transaction layer has to tell, until there is nothing left.

@@ -25,6 +25,10 @@ pub struct Counters {
     pub calls_active: u64,
     /// REGISTERs of phones that were accepted.
     pub registrations: u64,
+    /// Challenges of peers (401, 407) that were answered with credentials.
+    pub challenges_answered: u64,
+    /// Challenges that could not be, or whose answer was refused.
+    pub challenges_unanswered: u64,
     /// Events that found the event queue full.
     pub events_lost: u64,
     /// Refusals by reason, in the order of [`RefusalReason::ALL`].

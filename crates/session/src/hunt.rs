@@ -239,6 +239,7 @@ impl Core {
             local_tag: tag,
             dialog: None,
             status: None,
+            authorization: None,
             allows_update: false,
             timer: None,
             refresh: None,

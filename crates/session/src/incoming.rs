@@ -13,6 +13,7 @@ use crate::call::{CallKey, Side};
 use crate::core::{Core, TagText};
 use crate::plan::{PeerKind, Strangers};
 use crate::refusal::RefusalReason;
+use crate::registration::registration_slot;
 
 impl Core {
     pub(crate) fn on_message(
@@ -34,7 +35,7 @@ impl Core {
         }
         match message.method() {
             Some(method) => self.on_request(now, flow, message, method, &candidates),
-            None => self.on_response_message(now, flow, message),
+            None => self.on_response_message(now, flow, message, &candidates),
         }
     }
 
@@ -97,13 +98,26 @@ impl Core {
         }
     }
 
-    pub(crate) fn on_response_message(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
+    pub(crate) fn on_response_message(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        message: &Message<'_>,
+        candidates: &Candidates,
+    ) {
         self.counters.responses += 1;
         if message.validate_response().is_err() {
             return self.refuse(flow, RefusalReason::Malformed);
         }
+        let challenged = self.challenged(message);
         match self.transactions.handle_input(now, &flow, message) {
             Matched::Response { client, owner } => {
+                if let Some(challenged) = challenged
+                    && registration_slot(owner).is_none()
+                    && self.answer_challenge(now, message, &challenged, (client, owner), candidates)
+                {
+                    return;
+                }
                 self.on_response(now, flow, message, client, owner);
             }
             Matched::AnotherFork2xx { client, owner } => {

@@ -13,20 +13,23 @@
 //! | methods and extensions in a call | [`methods`], `reliable`, `update`, `session_timer`, `late_success` |
 //! | transfers | `transfer`, `join` |
 //! | INFO, MESSAGE | `info`, `message_relay` |
+//! | carriers that want a password | [`account`], `authentication`, `challenged`, [`registration`] |
 //! | its media | `negotiation` |
 //! | phones that register | [`registrar`] |
 //! | what may cross | `headers`, `outgoing` |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
 //!
-//! What is absent on purpose: trunks that register.
 
 mod access;
+pub mod account;
 mod admission;
+mod authentication;
 mod body;
 mod call;
 pub mod call_id;
 pub mod causes;
 pub mod cdr;
+mod challenged;
 pub mod core;
 pub mod counters;
 mod ending;
@@ -52,6 +55,7 @@ pub mod plan;
 pub mod policy;
 pub mod refusal;
 pub mod registrar;
+pub mod registration;
 mod reliable;
 mod responses;
 mod routing;

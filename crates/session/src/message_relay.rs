@@ -113,6 +113,7 @@ impl Core {
             wording: Wording::new(egress, numbering, &route.called, &identity),
             target,
             display: None,
+            target: None,
             tag: self.cookies.new_tag(&mut *self.entropy),
             call_id: self.cookies.new_call_id(&mut *self.entropy),
             branch: self.transactions.branch(client),
@@ -192,6 +193,14 @@ impl Core {
         };
         self.take_relay(place, client);
         true
+    }
+
+    /// The MESSAGE went again, with credentials.
+    pub(crate) fn relay_went_again(&mut self, owner: Owner, old: ClientId, new: ClientId) {
+        let relay = place_of(owner).and_then(|place| self.relays.get_mut(place));
+        if let Some(relay) = relay.filter(|relay| relay.client == old) {
+            relay.client = new;
+        }
     }
 
     fn take_relay(&mut self, place: usize, client: ClientId) -> Option<Relay> {

@@ -237,6 +237,12 @@ impl Core {
             .plan
             .peer(call.legs[side.index()].peer)
             .map(|peer| &peer.methods);
+        let leg = &mut call.legs[side.index()];
+        if matches!(method, Method::Invite) {
+            leg.authorization = None;
+        }
+        let credentials = leg.authorization.clone();
+        let credentials = credentials.filter(|_| content.ack_of.is_some());
         let dialog = call.legs[side.index()].dialog.as_mut()?;
         let via = RequestVia {
             transport: flow.transport,
@@ -250,6 +256,9 @@ impl Core {
             Some(cseq) => dialog.write_ack(&mut out, cseq, via, MAX_FORWARDS),
             None => dialog.write_request(&mut out, method, via, MAX_FORWARDS),
         };
+        if let Some((header, value)) = credentials {
+            writer.header(header, value);
+        }
         if matches!(method, Method::Invite | Method::Update) {
             writer.header(HeaderName::Contact, contact(ours, flow.transport));
             if let Some(methods) = methods {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ringfence_base::net::{ListenerId, Transport};
 use ringfence_rtp::srtp::Suite;
 
+use crate::account::Account;
 use crate::failover::{Failover, Rank};
 use crate::methods::Methods;
 use crate::policy::{PeerPolicy, SitePolicy};
@@ -224,6 +225,8 @@ pub struct Peer {
     pub methods: Methods,
     /// Its place among the peers of its site, and when a call goes on to the next one.
     pub failover: Failover,
+    /// What a carrier knows us by, if it challenges us or wants us to register.
+    pub account: Option<Arc<Account>>,
     /// Calls now and health, across workers.
     pub usage: Arc<Usage>,
 }

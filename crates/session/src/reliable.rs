@@ -168,6 +168,13 @@ impl Provisionals {
         self.offered = None;
     }
 
+    /// A request of an early dialog went again, with credentials, under this sequence number.
+    pub(crate) fn note_sent(&mut self, cseq: u32) {
+        for early in &mut self.early {
+            early.dialog.note_sent(cseq);
+        }
+    }
+
     /// Takes the 2xx that was held back.
     pub(crate) fn take_held(&mut self) -> Option<(Bytes, ClientId)> {
         self.held.take()

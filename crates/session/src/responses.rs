@@ -21,6 +21,7 @@ use crate::health::Fault;
 use crate::incoming::Reply;
 use crate::methods::RELIABLE;
 use crate::outgoing::{InDialog, contact, our_address};
+use crate::registration::{Trouble, registration_slot};
 use crate::reliable::Provisional;
 use crate::supervise::AlarmKind;
 
@@ -42,6 +43,9 @@ impl Core {
         }
         if self.on_orphan_response(now, flow, message, (client, owner)) {
             return;
+        }
+        if let Some(slot) = registration_slot(owner) {
+            return self.on_register_answer(now, flow, message, (slot, client));
         }
         if self.on_relay_response(now, owner, client, message) {
             return;
@@ -463,6 +467,13 @@ impl Core {
                 }
                 if self.on_relay_failed(owner, client) {
                     return;
+                }
+                if let Some(slot) = registration_slot(owner) {
+                    let trouble = match event {
+                        TransactionEvent::TransportFailed { .. } => Trouble::Transport,
+                        _ => Trouble::NoAnswer,
+                    };
+                    return self.on_register_failed(now, (slot, client), trouble);
                 }
                 let (key, side) = CallKey::from_owner(owner);
                 self.current = Some(key);

@@ -29,6 +29,7 @@ use crate::outgoing::{Invite, MAX_FORWARDS, our_address};
 use crate::plan::{Peer, PeerKind, Plan};
 use crate::refusal::RefusalReason;
 use crate::registrar::{Caller, from_phone};
+use crate::registration::called_number;
 use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
 use crate::session_timer;
@@ -88,10 +89,14 @@ impl Core {
         let from = (flow.remote, flow.transport);
         self.traces
             .record(id, at, (LegSide::Ingress, false), from, message.bytes());
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             caller,
             ..Attempt::new(key, id, *reply)
         };
+        // A call to the Contact that we registered names the number elsewhere.
+        if let Some(called) = called_number(&self.plan, candidates, message, &attempt.called) {
+            attempt.called = called;
+        }
         if let Err(refused) = self.try_setup(now, &attempt, candidates) {
             self.refuse_attempt(now, &attempt, candidates, refused);
         }

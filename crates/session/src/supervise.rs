@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::health::{Evidence, Fault, HOLD};
 use crate::outgoing::{MAX_FORWARDS, our_address};
 use crate::plan::{Peer, PeerId};
+use crate::registration::registers;
 
 /// A timer of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,13 @@ pub(crate) enum Alarm {
         peer: PeerId,
         /// Counts plans: timers of an old plan mean nothing.
         plan: u32,
+    },
+    /// A registration is due.
+    Registration {
+        /// Its place.
+        slot: u16,
+        /// Counts its alarms: only the last one set means something.
+        number: u32,
     },
 }
 
@@ -89,6 +97,7 @@ impl Core {
             Alarm::Orphan { client } => {
                 self.forget_orphan(client);
             }
+            Alarm::Registration { slot, number } => self.on_registration_alarm(now, slot, number),
         }
     }
 
@@ -134,6 +143,7 @@ impl Core {
     pub(crate) fn drain(&mut self, now: Instant) {
         if !self.draining {
             self.draining = true;
+            self.leave_registrations(now);
             self.alarms
                 .schedule(now + self.plan.limits.drain_timeout, Alarm::DrainOver);
         }
@@ -161,7 +171,8 @@ impl Core {
 
     /// A call outlives its connection (RFC 3261 §12 knows no connections): the leg asks for a new
     /// one when it has something to send.
-    pub(crate) fn on_connection_closed(&mut self, connection: ConnectionId) {
+    pub(crate) fn on_connection_closed(&mut self, now: Instant, connection: ConnectionId) {
+        self.suspect_connection(now, connection);
         for (_, call) in &mut self.calls {
             for leg in &mut call.legs {
                 if leg.flow.connection == Some(connection) {
@@ -180,11 +191,9 @@ impl Core {
     /// is asked whether it works again.
     pub(crate) fn schedule_options(&mut self, now: Instant) {
         self.plan_number = self.plan_number.wrapping_add(1);
-        if self.worker.raw() != 0 {
-            return;
-        }
         for (index, peer) in self.plan.peers.iter().enumerate() {
-            if !peer.options_interval.is_zero() || self.plan.has_mate(peer) {
+            let asked = !peer.options_interval.is_zero() || self.plan.has_mate(peer);
+            if asked && self.watches(peer) {
                 let spread = Duration::from_millis(50 * (index as u64 % 200));
                 let alarm = Alarm::Options {
                     peer: PeerId::new(index as u16),
@@ -192,6 +201,15 @@ impl Core {
                 };
                 self.alarms.schedule(now + spread, alarm);
             }
+        }
+    }
+
+    /// Whether this worker is the one that sends OPTIONS to `peer`: the one that keeps the peer's
+    /// registration, since the answers say whether that is still there.
+    fn watches(&self, peer: &Peer) -> bool {
+        match registers(peer) {
+            Some(_) => self.registrations.is_ours(&peer.key),
+            None => self.worker.raw() == 0,
         }
     }
 
@@ -281,10 +299,14 @@ impl Core {
         let at = self.unix(now);
         let plan = Arc::clone(&self.plan);
         let Some(peer) = plan.peer(id) else { return };
+        let was_away = peer.usage.health().options_missed > 0;
         peer.usage.note_options(at, now - sent);
         match peer.failover.is_fault(status) {
             true => self.note_line_fault(now, peer, Fault::Status(status)),
             false => self.note_line_proof(now, peer, Evidence::Options),
+        }
+        if was_away {
+            self.suspect_registration(now, id);
         }
     }
 

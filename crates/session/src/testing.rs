@@ -99,6 +99,7 @@ fn peer(key: &str, kind: PeerKind, listener: ListenerId, address: &str) -> Peer 
         methods: Methods::of_kind(kind),
         failover: Default::default(),
         ranks: Vec::new(),
+        account: None,
         usage: Arc::<Usage>::default(),
     }
 }

@@ -76,6 +76,19 @@ pub(crate) enum Step {
     Done,
 }
 
+impl Transfer {
+    /// The INVITE `old` went again, with credentials, as `new`.
+    pub(crate) fn went_again(&mut self, old: ClientId, new: ClientId, new_cseq: u32) {
+        match &mut self.step {
+            Step::Ringing(client) if *client == old => *client = new,
+            Step::Showing { client, cseq, .. } if *client == old => {
+                (*client, *cseq) = (new, new_cseq);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The value of Refer-To.
 struct Target {
     user: String,

@@ -34,6 +34,16 @@ pub(crate) struct Exchange {
     saved: SavedOffer,
 }
 
+impl Exchange {
+    /// The request went again, with credentials, as `new`.
+    pub(crate) fn went_again(&mut self, old: ClientId, new: ClientId, cseq: u32) {
+        if self.client == old {
+            self.client = new;
+            self.invite = self.invite.map(|_| cseq);
+        }
+    }
+}
+
 /// How an offer goes on.
 enum Way {
     Update,

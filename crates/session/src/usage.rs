@@ -3,12 +3,15 @@
 //! Plain atomics, no lock: a worker never waits for another one. Relaxed order suffices, since
 //! each number stands alone.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use ringfence_base::{Instant, UnixTime};
 
 use crate::health::Standing;
+use crate::registration::RegistrationView;
 
 /// Counters of one peer or one site.
 #[derive(Debug, Default)]
@@ -28,6 +31,8 @@ pub struct Usage {
     options_missed: AtomicU32,
     /// Whether it is in use for new calls.
     pub standing: Standing,
+    /// The registration with the peer, if there is to be one.
+    registration: ArcSwapOption<RegistrationView>,
 }
 
 impl Usage {
@@ -91,6 +96,16 @@ impl Usage {
     /// Notes an OPTIONS that got no answer.
     pub fn note_options_missed(&self) {
         self.options_missed.fetch_add(1, Relaxed);
+    }
+
+    /// Shows how the registration with the peer stands; `None` if there is to be none.
+    pub fn set_registration(&self, view: Option<Arc<RegistrationView>>) {
+        self.registration.store(view);
+    }
+
+    /// How the registration with the peer stands.
+    pub fn registration(&self) -> Option<Arc<RegistrationView>> {
+        self.registration.load_full()
     }
 
     /// All of it at once, for people.

@@ -3,11 +3,13 @@
 mod calls;
 mod ladder;
 mod lines;
+mod registrations;
 mod status;
 
 use hyper::Method;
 use ringfence_control::api::{
-    ApiError, CallRecord, Calls, HangUp, Lines, Records, Reload, Status, Trace, paths,
+    ApiError, CallRecord, Calls, HangUp, Lines, Records, Registrations, Reload, Status, Trace,
+    paths,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,6 +38,19 @@ pub(crate) fn lines(target: &Target, json: bool, paint: Paint) -> anyhow::Result
     let lines: Lines = client::ask(target, Method::GET, paths::LINES)?;
     print(&lines, json, || lines::text(&lines, paint))?;
     Ok(if lines::any_down(&lines) {
+        Exit::Degraded
+    } else {
+        Exit::Ok
+    })
+}
+
+/// `ringfence registrations`.
+pub(crate) fn registrations(target: &Target, json: bool, paint: Paint) -> anyhow::Result<Exit> {
+    let registrations: Registrations = client::ask(target, Method::GET, paths::REGISTRATIONS)?;
+    print(&registrations, json, || {
+        registrations::text(&registrations, paint)
+    })?;
+    Ok(if registrations::any_missing(&registrations) {
         Exit::Degraded
     } else {
         Exit::Ok

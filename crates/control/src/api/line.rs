@@ -52,6 +52,9 @@ pub struct Line {
     pub heard: Option<Seen>,
     /// OPTIONS towards it; absent when none are sent.
     pub options: Option<OptionsView>,
+    /// Where its registration stands (`registered`); absent when it is not to register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<String>,
     /// Calls at this moment: counted, not what a flag says.
     pub calls: u32,
     /// Most calls at once; 0 is no limit.

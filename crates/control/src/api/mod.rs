@@ -11,6 +11,7 @@ mod error;
 mod line;
 mod phones;
 mod record;
+mod registration;
 mod reload;
 mod status;
 mod time;
@@ -25,6 +26,7 @@ pub use line::{
 };
 pub use phones::{Phone, PhoneContact, Phones};
 pub use record::{CallRecord, RecordLeg, RecordMedia, Records};
+pub use registration::{OtherBinding, Registration, Registrations, judge_registration};
 pub use reload::{ChangeView, Reload};
 pub use status::{ConfigStatus, ListenerStatus, MemoryStatus, RecordsState, RecordsStatus, Status};
 pub use time::Timestamp;
@@ -38,6 +40,8 @@ pub mod paths {
     pub const PHONES: &str = "/v1/phones";
     /// `GET`: [`Lines`](super::Lines).
     pub const LINES: &str = "/v1/lines";
+    /// `GET`: [`Registrations`](super::Registrations).
+    pub const REGISTRATIONS: &str = "/v1/registrations";
     /// `GET`: [`Calls`](super::Calls), those in progress.
     pub const CALLS: &str = "/v1/calls";
     /// `DELETE`: hangs up; [`HangUp`](super::HangUp).

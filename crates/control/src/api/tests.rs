@@ -54,6 +54,7 @@ fn line(health: &Health) -> Line {
         verdict: judge(health, at(0), interval, true),
         heard: health.heard.map(|heard| Seen::new(heard, at(0))),
         options: OptionsView::new(health, at(0), interval),
+        registration: None,
         calls: health.calls,
         channels: 8,
     }

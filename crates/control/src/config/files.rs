@@ -113,7 +113,7 @@ fn read_key(
 }
 
 /// A key that every user of the host can read is a key that was given away.
-fn warn_of_open_file(report: &mut Report<'_>, key: &str, file: &Path) {
+pub(super) fn warn_of_open_file(report: &mut Report<'_>, key: &str, file: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o007 != 0 {
@@ -122,7 +122,7 @@ fn warn_of_open_file(report: &mut Report<'_>, key: &str, file: &Path) {
     }
 }
 
-fn unreadable(report: &mut Report<'_>, key: &str, file: &Path, error: &std::io::Error) {
+pub(super) fn unreadable(report: &mut Report<'_>, key: &str, file: &Path, error: &std::io::Error) {
     let message = format!("{} cannot be read: {error}", quoted(file));
     report.error(key, message, "name a file that exists and is readable");
 }

@@ -11,6 +11,7 @@ mod country;
 mod diagnostic;
 mod files;
 mod model;
+mod read_account;
 mod read_edge;
 mod read_failover;
 mod read_listen;
@@ -30,8 +31,8 @@ use toml::de::DeTable;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
-    Accepted, Config, DialTo, Dialling, Edge, Listen, LogFormat, MediaRange, Numbers, Peer,
-    PeerTls, PeerUri, PhoneUser, Phones, SecretError, SecretSource, Site, Tenant,
+    Accepted, Account, Config, DialTo, Dialling, Edge, Listen, LogFormat, MediaRange, Numbers,
+    Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError, SecretSource, Site, Tenant,
 };
 pub use read_phones::is_user_name;
 pub(crate) use values::spoken;

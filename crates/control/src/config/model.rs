@@ -10,6 +10,7 @@ use std::time::Duration;
 use ringfence_base::Secret;
 use ringfence_base::net::Transport;
 use ringfence_rtp::srtp::Suite;
+use ringfence_session::account::Registering;
 use ringfence_session::failover::Failover;
 use ringfence_session::methods::Methods;
 use ringfence_session::numbering::{DialPattern, E164};
@@ -351,8 +352,23 @@ pub struct Peer {
     pub methods: Methods,
     /// Its place among the peers of its site, and when a call goes on to the next one.
     pub failover: Failover,
+    /// What it knows us by.
+    pub account: Option<Account>,
     /// TLS towards and from it.
     pub tls: PeerTls,
+}
+
+/// What a carrier knows us by (`register = { … }`, `credentials = { … }`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user name in our credentials.
+    pub username: String,
+    /// Where the password is.
+    pub password: SecretSource,
+    /// The only realm that is answered.
+    pub realm: Option<String>,
+    /// How we register, if we do.
+    pub registration: Option<Registering>,
 }
 
 impl Peer {
@@ -536,6 +552,12 @@ impl SecretSource {
                     })
             }
         }
+    }
+
+    /// Reads a secret of one line, such as a password: without the line end that editors leave.
+    pub fn read_line(&self) -> Result<Secret, SecretError> {
+        let secret = self.read()?;
+        Ok(Secret::new(secret.expose().trim_ascii_end().to_vec()))
     }
 
     /// The file, if it is one.

@@ -7,6 +7,7 @@ use ringfence_session::plan::{MediaPolicy, PeerKind};
 
 use super::files;
 use super::model::{Peer, PeerTls, PeerUri, kind_name};
+use super::read_account;
 use super::read_failover;
 use super::read_methods;
 use super::read_policy;
@@ -73,6 +74,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
     let policy = read_policy::peer(&mut section);
     let methods = read_methods::read(&mut section, kind);
     let failover = read_failover::read(&mut section);
+    let account = read_account::read(&mut section, kind);
     let tls = read_tls(&mut section);
     section.finish();
     let peer = Peer {
@@ -92,6 +94,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
         policy,
         methods,
         failover,
+        account,
         tls,
     };
     check_tls(report, &path, &peer);

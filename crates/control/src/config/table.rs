@@ -211,6 +211,20 @@ impl<'b, 'r, 's> Section<'b, 'r, 's> {
         Some(self.report.resolve(&text))
     }
 
+    /// A password's source, `{ file = "…" }` or `{ env = "…" }`. A bare text is a fault, and is
+    /// not shown: it is the password, more often than not.
+    pub(super) fn password(&mut self, key: &'static str) -> Option<SecretSource> {
+        if let Some(DeValue::String(_)) = self.table.get(key).map(Spanned::get_ref) {
+            self.take(key);
+            let path = self.key(key);
+            let message = "stands in this file, and secrets stay out of it";
+            let fix = "write { file = \"PATH\" } or { env = \"NAME\" }";
+            self.report.error(&path, message, fix);
+            return None;
+        }
+        self.secret(key)
+    }
+
     /// A secret's source: a path, `{ file = "…" }` or `{ env = "…" }`. The value never prints.
     pub(super) fn secret(&mut self, key: &'static str) -> Option<SecretSource> {
         const FIX: &str = "write { file = \"PATH\" } or { env = \"NAME\" }";

@@ -12,8 +12,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::channel::{Channel, Sender};
 use ringfence_control::api::{
-    ApiError, CallRecord, Calls, HangUp, Lines, Phones, Records as RecordsPage, Reload, Status,
-    Trace, paths,
+    ApiError, CallRecord, Calls, HangUp, Lines, Phones, Records as RecordsPage, Registrations,
+    Reload, Status, Trace, paths,
 };
 use ringfence_session::call_id::CallId;
 use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
@@ -41,6 +41,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(paths::STATUS, get(status))
         .route(paths::LINES, get(lines))
         .route(paths::PHONES, get(phones))
+        .route(paths::REGISTRATIONS, get(registrations))
         .route(paths::CALLS, get(calls))
         .route(FOLLOW, get(follow))
         .route(paths::CALL, get(record).delete(hang_up))
@@ -58,6 +59,10 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 async fn status(State(shared): Edge) -> Answer<Status> {
     let workers = shared.snapshots().await?;
     Ok(Json(view::status(&shared, &workers)))
+}
+
+async fn registrations(State(shared): Edge) -> Json<Registrations> {
+    Json(view::registrations(&shared))
 }
 
 async fn lines(State(shared): Edge) -> Json<Lines> {

@@ -160,6 +160,7 @@ fn plan(address: SocketAddr, loopback_is_peer: bool) -> Plan {
         methods: ringfence_session::methods::Methods::of_kind(PeerKind::Trunk),
         failover: Default::default(),
         ranks: Vec::new(),
+        account: None,
         usage: Default::default(),
     });
     Plan {

@@ -61,7 +61,7 @@ impl Core {
     pub(crate) fn on_phone_message(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
         let Some(method) = message.method() else {
             // A branch of ours, which nobody can guess, is what makes it a response.
-            return self.on_response_message(now, flow, message);
+            return self.on_response_message(now, flow, message, &Candidates::new());
         };
         if let Some(peer) = self.phone_of_dialog(&flow, message) {
             let candidates = Candidates::from_slice(&[peer]);

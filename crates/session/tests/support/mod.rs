@@ -30,6 +30,7 @@ pub const INSIDE: ListenerId = ListenerId::new(1);
 
 pub struct World {
     pub core: Core,
+    pub plan: Arc<Plan>,
     pub now: Instant,
     pub sent: Vec<Sent>,
     pub cdrs: Vec<Cdr>,
@@ -185,7 +186,8 @@ impl World {
             },
             timers: Default::default(),
         };
-        let mut core = Core::new(config, Arc::new(plan), Box::new(SeededEntropy::new(1)));
+        let plan = Arc::new(plan);
+        let mut core = Core::new(config, Arc::clone(&plan), Box::new(SeededEntropy::new(1)));
         for (listener, host, base) in [(OUTSIDE, "203.0.113.10", 0), (INSIDE, "192.0.2.2", 1000)] {
             let pairs = (0..20u32).map(|n| PortPair {
                 rtp: SocketIndex::new(base + 2 * n),
@@ -196,6 +198,7 @@ impl World {
         }
         World {
             core,
+            plan,
             now,
             sent: Vec::new(),
             cdrs: Vec::new(),
@@ -353,6 +356,7 @@ pub fn plan() -> Plan {
         methods: Methods::of_kind(kind),
         failover: Default::default(),
         ranks: Vec::new(),
+        account: None,
         usage: Arc::default(),
     };
     Plan {

@@ -44,6 +44,7 @@ pub fn with_phones(plan: &mut Plan) {
         channels: 0,
         calls_per_second: 0,
         options_interval: Duration::ZERO,
+        account: None,
         usage: Default::default(),
     });
     let user = |name: &str, number: Option<&str>| PhoneUser {

@@ -142,6 +142,7 @@ fn peer(key: &str, kind: PeerKind, side: Side) -> Peer {
         methods: Methods::of_kind(kind),
         failover: Default::default(),
         ranks: Vec::new(),
+        account: None,
         usage: Arc::default(),
     }
 }

@@ -23,9 +23,10 @@ pub struct Credentials<'a> {
     pub algorithm: Algorithm,
     /// How often they used the nonce: with `qop=auth` only.
     pub nc: Option<u32>,
+    /// The client's own token; empty without `qop=auth`, unless a `-sess` variant needs it.
+    pub cnonce: &'a [u8],
     session: bool,
     nc_digits: &'a [u8],
-    cnonce: &'a [u8],
     response: Hex,
 }
 
