@@ -113,7 +113,6 @@ impl Core {
             wording: Wording::new(egress, numbering, &route.called, &identity),
             target,
             display: None,
-            target: None,
             tag: self.cookies.new_tag(&mut *self.entropy),
             call_id: self.cookies.new_call_id(&mut *self.entropy),
             branch: self.transactions.branch(client),
