@@ -16,7 +16,11 @@ use std::time::{Duration, Instant};
 use ringfence_edge::{Edge, Options};
 
 /// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Time between two looks at what is waited for: looking without a pause takes the processor from
+/// the very threads that are waited for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
@@ -144,7 +148,7 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
             return found;
         }
         assert!(Instant::now() < deadline, "{what} did not come to pass");
-        std::thread::yield_now();
+        std::thread::park_timeout(BETWEEN_LOOKS);
     }
 }
 
