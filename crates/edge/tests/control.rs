@@ -14,7 +14,7 @@ use ringfence_control::api::{
 };
 use ringfence_edge::{Edge, Options, StartError, doctor};
 use serde::de::DeserializeOwned;
-use support::{Agent, CallFacts, Net, PATIENCE, Setup, eventually, write_config};
+use support::{Agent, CallFacts, Net, PATIENCE, Setup, eventually, header, write_config};
 
 /// One request over any stream: the status code and the body.
 fn ask(mut stream: impl Read + Write, method: &str, path: &str) -> (u16, String) {
@@ -298,6 +298,76 @@ fn the_doctor_looks_at_a_running_and_a_stopped_edge() {
     setup.edge.join();
     let report = doctor::check_stopped(&config);
     assert_eq!(state(&report, "addresses"), Some(CheckState::Ok));
+}
+
+/// A far side that answers the first request it gets, `change` being what the way back does to it.
+fn answering(
+    agent: Agent,
+    status: &'static str,
+    change: fn(String) -> String,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let (request, from) = agent.receive();
+        let answer = change(agent.answer(&request, status, ""));
+        agent.send(&answer, from);
+    })
+}
+
+#[test]
+fn the_doctor_asks_the_peers_of_a_stopped_edge_and_finds_what_stands_between() {
+    let net = Net::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = write_config(folder.path(), &net.config("workers = 1", ""));
+    let config = ringfence_control::load(&file).unwrap().config;
+    let check = |name: &str| {
+        let report = doctor::check_stopped(&config);
+        let found = report.checks.iter().find(|check| check.name == name);
+        let found = found.unwrap_or_else(|| panic!("no {name} in {report:#?}"));
+        (found.state, found.message.clone())
+    };
+    // Nobody there.
+    let (state, message) = check("peer trunk.carrier-a");
+    assert_eq!(state, CheckState::Failed);
+    assert!(message.contains("nothing listens there"), "{message}");
+    // There, and nothing between.
+    let rport = |answer: String| {
+        let port = header(&answer, "Via").split(':').nth(1).unwrap();
+        let port = port.split(';').next().unwrap().to_owned();
+        let ip = header(&answer, "Via")
+            .split([' ', ':'])
+            .nth(1)
+            .unwrap()
+            .to_owned();
+        answer.replace(";rport", &format!(";rport={port};received={ip}"))
+    };
+    let far = answering(Agent::bind(net.carrier), "200 OK", rport);
+    let (state, message) = check("way to trunk.carrier-a");
+    far.join().unwrap();
+    assert_eq!(state, CheckState::Ok, "{message}");
+    // Behind a NAT.
+    let far = answering(Agent::bind(net.carrier), "200 OK", |answer| {
+        answer.replace(";rport", ";rport=61234;received=198.51.100.7")
+    });
+    let (state, message) = check("way to trunk.carrier-a");
+    far.join().unwrap();
+    assert_eq!(state, CheckState::Warning);
+    assert!(message.contains("as 198.51.100.7:61234"), "{message}");
+    // Behind a router that rewrites SIP.
+    let far = answering(Agent::bind(net.carrier), "200 OK", |answer| {
+        let via = header(&answer, "Via").to_owned();
+        let sent_by = via.split([' ', ';']).nth(1).unwrap().to_owned();
+        answer.replace(&via, &via.replace(&sent_by, "192.168.1.1:5060"))
+    });
+    let (state, message) = check("way to trunk.carrier-a");
+    far.join().unwrap();
+    assert_eq!(state, CheckState::Failed);
+    assert!(message.contains("ALG"), "{message}");
+    // It does not know us.
+    let far = answering(Agent::bind(net.carrier), "403 Forbidden", |answer| answer);
+    let (state, message) = check("peer trunk.carrier-a");
+    far.join().unwrap();
+    assert_eq!(state, CheckState::Warning);
+    assert!(message.contains("does not know this address"), "{message}");
 }
 
 #[test]

@@ -429,3 +429,38 @@ fn the_edge_speaks_tls_1_3_by_itself() {
     }
     assert_eq!(tls.protocol_version(), Some(ProtocolVersion::TLSv1_3));
 }
+
+#[test]
+fn the_doctor_asks_a_peer_over_tls_and_says_what_is_wrong_with_its_certificate() {
+    let scene = Scene::new("", "");
+    scene.setup.edge.stop();
+    scene.setup.edge.join();
+    let file = scene.setup.folder.path().join("ringfence.toml");
+    let config = ringfence_control::load(&file).unwrap().config;
+    let strangers = Authority::new();
+    for (authority, well) in [(&scene.authority, true), (&strangers, false)] {
+        let mut carrier = scene.carrier(FarTls {
+            server: authority.sign(CARRIER).server(&[&TLS13]),
+            ..scene.far_tls()
+        });
+        let answering = std::thread::spawn(move || {
+            carrier.accept();
+            if carrier.line().failure().is_none() {
+                let options = carrier.expect("OPTIONS");
+                let answer = carrier.agent.answer(&options, "200 OK", "");
+                carrier.send(&answer);
+            }
+        });
+        let report = ringfence_edge::doctor::check_stopped(&config);
+        let mut checks = report.checks.into_iter();
+        let check = checks.find(|check| check.name == "peer trunk.carrier-a");
+        let message = check.unwrap().message;
+        let expected = if well {
+            "answers OPTIONS with 200"
+        } else {
+            "invalid peer certificate"
+        };
+        assert!(message.contains(expected), "{message}");
+        answering.join().unwrap();
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! Everything here blocks (files, the resolver) and belongs on no data path.
 
+mod probe;
+
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::host;
 use crate::resolve::resolve;
 use crate::stream::CONNECTIONS_MAX;
 use crate::tls::TlsContext;
+use crate::tls::build::TlsError;
 use crate::worker::bind::bind_all;
 
 /// A certificate that ends within this time needs somebody.
@@ -46,11 +49,15 @@ pub fn check_running(config: &Config) -> Doctor {
     Doctor { checks }
 }
 
-/// Checks everything, the addresses too: while no edge of `config` is running.
+/// Checks everything, the addresses and the peers too: while no edge of `config` is running.
 pub fn check_stopped(config: &Config) -> Doctor {
     let mut doctor = check_running(config);
     doctor.checks.extend(addresses(config));
-    doctor.checks.extend(tls(config));
+    let plan = ringfence_control::compile(config, &resolve).plan;
+    let context = TlsContext::load(config, &plan);
+    let asked = probe::ask_peers(config, &plan, context.as_ref().ok());
+    doctor.checks.extend(context.err().map(|error| tls(&error)));
+    doctor.checks.extend(asked);
     doctor
 }
 
@@ -264,15 +271,12 @@ fn addresses(config: &Config) -> Vec<Check> {
     checks
 }
 
-/// Whether the edge would get its TLS together.
-fn tls(config: &Config) -> Option<Check> {
-    let nobody = |_: &str, _: u16| Ok(Vec::new());
-    let plan = ringfence_control::compile(config, &nobody).plan;
-    let error = TlsContext::load(config, &plan).err()?;
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+/// Why the edge would not get its TLS together.
+fn tls(error: &TlsError) -> Check {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
     let message = format!("{error}{}", cause.unwrap_or_default());
     let fix = "without it the edge does not start: correct the files that the configuration names";
-    Some(failed("tls", message, fix))
+    failed("tls", message, fix)
 }
 
 fn ok(name: impl Into<String>, message: impl Into<String>) -> Check {

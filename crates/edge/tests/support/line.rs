@@ -10,8 +10,8 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, Str
 use super::{PATIENCE, header};
 
 /// What a line is written to and read from.
-pub trait Wire: Read + Write {}
-impl<T: Read + Write> Wire for T {}
+pub trait Wire: Read + Write + Send {}
+impl<T: Read + Write + Send> Wire for T {}
 
 /// A connection, and what came of the next message.
 pub struct Line<S = TcpStream> {
