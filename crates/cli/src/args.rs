@@ -45,6 +45,12 @@ pub(crate) enum Command {
         #[arg(default_value = "ringfence.toml", value_name = "FILE")]
         file: PathBuf,
     },
+    /// The ready profiles of carriers and phone systems, or what one of them holds.
+    Profiles {
+        /// The profile.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Run the edge in the foreground. SIGTERM drains, SIGHUP reloads.
     Run {
         /// Same as the global --config.
@@ -185,6 +191,8 @@ mod tests {
             "ringfence phones add remote alice --number +13305550107",
             "ringfence phones rotate remote alice --json",
             "ringfence phones list",
+            "ringfence profiles",
+            "ringfence profiles telnyx --json",
             "ringfence reload",
             "ringfence demo --for 30s --json",
         ] {

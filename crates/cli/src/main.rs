@@ -13,6 +13,7 @@ mod log_writer;
 mod logging;
 mod paint;
 mod phones;
+mod profiles;
 mod run;
 mod show;
 
@@ -72,6 +73,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
     let paint = Paint::of_stdout();
     match command {
         Command::Check { file } => check::check(&file, json),
+        Command::Profiles { name } => profiles::profiles(name.as_deref(), json),
         Command::Run { config } => run::run(&config.unwrap_or(target.config)),
         Command::Demo(options) => demo::demo(&options, json),
         Command::Doctor => doctor::doctor(&target, json, paint),

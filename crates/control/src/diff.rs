@@ -12,7 +12,7 @@ use ringfence_session::methods::{Methods, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
-use crate::config::read_policy::{CALLING_NUMBER, NUMBERS_IN, NUMBERS_OUT};
+use crate::config::read_policy::{CALLING_NUMBER, DIVERSION, NUMBERS_IN, NUMBERS_OUT, word};
 use crate::config::{
     Account, Config, Edge, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken,
 };
@@ -366,6 +366,7 @@ fn peer(values: &mut Flat, peer: &Peer) {
     values.table(peer.key());
     values.now("site", &peer.site);
     values.now("listen", &peer.listen);
+    values.maybe("profile", peer.profile.as_ref(), Effect::Now);
     values.now("peer", &peer.uri);
     values.list("accept", &peer.accept);
     values.now("media", media_name(peer.media));
@@ -418,12 +419,9 @@ fn policy(values: &mut Flat, policy: &PeerPolicy) {
     );
     values.now("anonymous", policy.anonymous);
     values.now("trust", policy.trust);
-}
-
-/// The word of the configuration for `value`.
-fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
-    let found = words.iter().find(|(_, meant)| *meant == value);
-    found.map_or("?", |(word, _)| *word)
+    values.now("diversion", word(&DIVERSION, policy.diversion));
+    values.maybe("contact_host", policy.contact_host.as_ref(), Effect::Now);
+    values.list("codecs", &policy.codecs);
 }
 
 /// Where the password is, never what it is.

@@ -16,6 +16,7 @@ pub mod certificate;
 pub mod compile;
 pub mod config;
 pub mod diff;
+pub mod profile;
 pub mod vault;
 
 pub use compile::compile;

@@ -30,18 +30,31 @@ pub(crate) fn description<'a>(message: &Message<'a>) -> Result<&'a [u8], Unsuppo
     if is_sdp(content_type) {
         return Ok(body);
     }
-    let boundary = boundary(content_type).ok_or(UnsupportedBody)?;
-    parts(body, boundary)
-        .take(PARTS_MAX)
-        .find_map(|part| {
-            let (head, content) = split_head(part)?;
-            let content_type = head.split(|&byte| byte == b'\n').find_map(|line| {
-                let (name, value) = line.split_at_checked(13)?;
-                name.eq_ignore_ascii_case(b"content-type:").then_some(value)
-            })?;
-            is_sdp(content_type).then_some(content)
-        })
-        .ok_or(UnsupportedBody)
+    part_of(body, content_type, b"application/sdp").ok_or(UnsupportedBody)
+}
+
+/// The location document of `message` (PIDF-LO, RFC 6442 §3.2), alone or in a multipart.
+pub(crate) fn location<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    const PIDF: &[u8] = b"application/pidf+xml";
+    let content_type = message.header(HeaderName::ContentType)?;
+    match media_type(content_type).eq_ignore_ascii_case(PIDF) {
+        true => Some(message.body()),
+        false => part_of(message.body(), content_type, PIDF),
+    }
+}
+
+/// The first part of a multipart that is of the type `wanted`.
+fn part_of<'a>(body: &'a [u8], content_type: &[u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let boundary = boundary(content_type)?;
+    parts(body, boundary).take(PARTS_MAX).find_map(|part| {
+        let (head, content) = split_head(part)?;
+        let content_type = head.split(|&byte| byte == b'\n').find_map(|line| {
+            let (name, value) = line.split_at_checked(13)?;
+            name.eq_ignore_ascii_case(b"content-type:").then_some(value)
+        })?;
+        let same = media_type(content_type).eq_ignore_ascii_case(wanted);
+        same.then_some(content)
+    })
 }
 
 fn is_sdp(content_type: &[u8]) -> bool {
@@ -77,7 +90,7 @@ fn boundary(content_type: &[u8]) -> Option<&[u8]> {
 }
 
 /// What stands between the boundaries, without the line ends that belong to them.
-fn parts<'a>(body: &'a [u8], boundary: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let delimiter = [b"--", boundary].concat();
     let mut marks = Vec::new();
     let mut at = 0;

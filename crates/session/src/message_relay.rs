@@ -10,6 +10,7 @@ use ringfence_sip::{HeaderName, Index, Message, Method};
 use crate::access::Candidates;
 use crate::call::{CallKey, Phase, Side};
 use crate::core::Core;
+use crate::diversion::Diversions;
 use crate::identity::{self, Wording};
 use crate::incoming::Reply;
 use crate::info::is_text;
@@ -120,10 +121,13 @@ impl Core {
             reliable: false,
             referred_by: None,
             body: None,
+            diversions: Diversions::default(),
+            location: None,
+            numbering,
         };
         let mut out = Vec::with_capacity(512 + message.body().len());
         let mut writer = MessageWriter::request(&mut out, Method::Message, invite.request_uri());
-        writer.via(flow.transport, ours, invite.branch, true);
+        writer.via(flow.transport, invite.name(), invite.branch, true);
         writer.header_fmt(
             HeaderName::MaxForwards,
             format_args!("{}", invite.max_forwards),

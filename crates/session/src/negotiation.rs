@@ -23,6 +23,7 @@ use smallvec::SmallVec;
 
 use crate::call::Side;
 use crate::cdr::MediaRecord;
+use crate::codecs;
 use crate::plan::{MediaPolicy, Peer};
 use crate::refusal::RefusalReason;
 
@@ -374,6 +375,9 @@ impl Negotiation {
                 offered.chosen = Some(chosen);
             }
             (false, _) => {}
+        }
+        if !codecs::filter(out, &here.peer.policy.codecs, &there.peer.policy.codecs) {
+            return Ok(None);
         }
         let stream = match self.lines[index].stream {
             Some(stream) => stream,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ringfence_base::{Flow, Instant, Transport};
@@ -12,9 +13,12 @@ use ringfence_sip::{HeaderName, Message, Method, Uri};
 
 use crate::call::{Call, CallKey, Phase, Side};
 use crate::core::Core;
+use crate::diversion::Diversions;
 use crate::headers::{self, Forbidden};
 use crate::identity::Wording;
+use crate::location::Location;
 use crate::methods::{RELIABLE, ReliableProvisional};
+use crate::numbering::NumberingPlan;
 use crate::plan::{Listener, Peer, Plan};
 use crate::registrar::Target;
 use crate::session_timer;
@@ -40,8 +44,52 @@ pub(crate) fn our_address(plan: &Plan, flow: &Flow) -> Option<SocketAddr> {
         .and_then(|listener: &Listener| listener.address(flow.transport))
 }
 
+/// How we are called towards a peer: the name that it knows us by, or our address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OurName<'a> {
+    address: SocketAddr,
+    name: Option<&'a str>,
+}
+
+impl<'a> OurName<'a> {
+    /// Our name towards `peer` at our `address`.
+    pub(crate) fn new(peer: &'a Peer, address: SocketAddr) -> OurName<'a> {
+        OurName {
+            address,
+            name: peer.policy.contact_host.as_deref(),
+        }
+    }
+
+    /// Without the port.
+    pub(crate) fn host(self) -> OurHost<'a> {
+        OurHost(self)
+    }
+}
+
+impl fmt::Display for OurName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name {
+            Some(name) => write!(f, "{name}:{}", self.address.port()),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+/// [`OurName`] without its port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OurHost<'a>(OurName<'a>);
+
+impl fmt::Display for OurHost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.name {
+            Some(name) => f.write_str(name),
+            None => UriHost(self.0.address.ip()).fmt(f),
+        }
+    }
+}
+
 /// `<sip:host:port;transport=tls>`: our Contact towards a peer.
-pub(crate) fn contact(address: SocketAddr, transport: Transport) -> String {
+pub(crate) fn contact(address: impl fmt::Display, transport: Transport) -> String {
     match transport {
         Transport::Udp => format!("<sip:{address}>"),
         other => format!("<sip:{address};transport={other}>"),
@@ -65,9 +113,19 @@ pub(crate) struct Invite<'a> {
     /// Who transferred the call (RFC 3892), under our own host.
     pub(crate) referred_by: Option<String>,
     pub(crate) body: Option<&'a [u8]>,
+    /// Who diverted the call.
+    pub(crate) diversions: Diversions,
+    /// Where an emergency caller is.
+    pub(crate) location: Option<Location<'a>>,
+    pub(crate) numbering: Option<&'static NumberingPlan>,
 }
 
 impl Invite<'_> {
+    /// Our name towards the peer.
+    pub(crate) fn name(&self) -> OurName<'_> {
+        OurName::new(self.peer, self.ours)
+    }
+
     /// `sip:called@host:port;transport=tls`.
     pub(crate) fn request_uri(&self) -> String {
         if let Some(target) = self.target {
@@ -94,7 +152,7 @@ impl Invite<'_> {
         let display = display.unwrap_or_default();
         match &self.wording.calling {
             Some(user) => {
-                let (host, parameter) = (UriHost(self.ours.ip()), self.wording.parameter(user));
+                let (host, parameter) = (self.name().host(), self.wording.parameter(user));
                 format!("{display}{space}<sip:{user}@{host}{parameter}>")
             }
             None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
@@ -120,7 +178,7 @@ impl Invite<'_> {
             .target
             .map_or(self.peer.transport, |target| target.flow.transport);
         let mut writer = MessageWriter::request(out, Method::Invite, self.request_uri());
-        writer.via(transport, self.ours, self.branch, true);
+        writer.via(transport, self.name(), self.branch, true);
         if let Some(path) = self.target.and_then(|target| target.path.as_deref()) {
             writer.header(HeaderName::Route, path);
         }
@@ -135,7 +193,7 @@ impl Invite<'_> {
         writer.header(HeaderName::To, self.to());
         writer.header(HeaderName::CallId, self.call_id);
         writer.header(HeaderName::CSeq, "1 INVITE");
-        writer.header(HeaderName::Contact, contact(self.ours, transport));
+        writer.header(HeaderName::Contact, contact(self.name(), transport));
         self.peer.methods.write(&mut writer, self.reliable);
         let session = self.peer.methods.session_expires;
         session_timer::write_request(&mut writer, session, None);
@@ -143,16 +201,27 @@ impl Invite<'_> {
             writer.header(HeaderName::Require, RELIABLE);
         }
         writer.header(HeaderName::Accept, "application/sdp");
-        self.wording.write(&mut writer, &UriHost(self.ours.ip()));
+        let host = self.name().host();
+        self.wording.write(&mut writer, &host);
         if let Some(referred_by) = &self.referred_by {
             writer.header(HeaderName::ReferredBy, referred_by);
+        }
+        let called = &self.wording.called;
+        self.diversions
+            .write(&mut writer, self.peer, self.numbering, called, &host);
+        let mut located = None;
+        if let Some(location) = &self.location {
+            // Our own tag is as good a random name as any.
+            location.write_headers(&mut writer, &self.tag, &host);
+            located = location.body(self.body, &self.tag, &host);
         }
         for (name, value) in headers::passed(received, pass_headers, forbidden) {
             writer.raw_header(name, value);
         }
-        match self.body {
-            Some(body) => writer.body("application/sdp", body),
-            None => writer.finish(),
+        match (located, self.body) {
+            (Some((content_type, body)), _) => writer.body(content_type, body),
+            (None, Some(body)) => writer.body("application/sdp", body),
+            (None, None) => writer.finish(),
         }
     }
 }
@@ -233,17 +302,17 @@ impl Core {
             .filter(|call| call.key == key)?;
         let flow = next_hop(call, side)?;
         let ours = our_address(&call.plan, &flow)?;
-        let methods = call
-            .plan
-            .peer(call.legs[side.index()].peer)
-            .map(|peer| &peer.methods);
-        let leg = &mut call.legs[side.index()];
+        let plan = Arc::clone(&call.plan);
+        let leg = call.legs.get_mut(side.index())?;
         if matches!(method, Method::Invite) {
             leg.authorization = None;
         }
         let credentials = leg.authorization.clone();
         let credentials = credentials.filter(|_| content.ack_of.is_some());
-        let dialog = call.legs[side.index()].dialog.as_mut()?;
+        let peer = plan.peer(leg.peer)?;
+        let ours = OurName::new(peer, ours);
+        let methods = Some(&peer.methods);
+        let dialog = leg.dialog.as_mut()?;
         let via = RequestVia {
             transport: flow.transport,
             sent_by: &ours,

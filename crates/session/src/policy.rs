@@ -1,4 +1,4 @@
-//! What a peer is to be told and believed: number forms, calling number, trust.
+//! What a peer is to be told and believed: number forms, calling number, trust, diversions.
 
 use crate::numbering::{DialRule, E164, NumberingPlan, NumbersIn, NumbersOut};
 
@@ -18,6 +18,12 @@ pub struct PeerPolicy {
     /// Whether it belongs to the trust domain of RFC 3325: its P-Asserted-Identity is believed,
     /// and it is told others'.
     pub trust: bool,
+    /// What it is told about diversions.
+    pub diversion: DiversionPolicy,
+    /// Our name towards it, in Contact, From and Via; `None` is the listener's address.
+    pub contact_host: Option<String>,
+    /// The audio codecs that pass to and from it, best first; empty is all.
+    pub codecs: Vec<String>,
 }
 
 impl Default for PeerPolicy {
@@ -29,6 +35,9 @@ impl Default for PeerPolicy {
             calling_number: CallingNumber::default(),
             anonymous: true,
             trust: true,
+            diversion: DiversionPolicy::default(),
+            contact_host: None,
+            codecs: Vec::new(),
         }
     }
 }
@@ -43,6 +52,20 @@ pub enum CallingNumber {
     /// The site's main number stands in its place.
     #[default]
     Replace,
+}
+
+/// What a peer is told about diversions (`diversion`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiversionPolicy {
+    /// `Diversion` (RFC 5806), whichever of the two came.
+    Diversion,
+    /// Nothing.
+    #[default]
+    Drop,
+    /// `History-Info` (RFC 7044), whichever of the two came.
+    HistoryInfo,
+    /// What came, under our own host.
+    Pass,
 }
 
 /// A site's part of the policy.

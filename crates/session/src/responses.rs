@@ -20,7 +20,7 @@ use crate::headers;
 use crate::health::Fault;
 use crate::incoming::Reply;
 use crate::methods::RELIABLE;
-use crate::outgoing::{InDialog, contact, our_address};
+use crate::outgoing::{InDialog, OurName, contact, our_address};
 use crate::registration::{Trouble, registration_slot};
 use crate::reliable::Provisional;
 use crate::supervise::AlarmKind;
@@ -403,8 +403,9 @@ impl Core {
         // RFC 6432: why the callee's side failed, as a number.
         let cause = call.facts.q850.filter(|_| status >= 300);
         let plan = Arc::clone(&call.plan);
-        let methods = plan.peer(peer).map(|peer| &peer.methods);
-        let ours = our_address(&plan, &flow)?;
+        let peer = plan.peer(peer)?;
+        let methods = Some(&peer.methods);
+        let name = OurName::new(peer, our_address(&plan, &flow)?);
         let mut index = Index::default();
         let request = index.parse(&request).ok()?;
         let session = match status {
@@ -421,7 +422,7 @@ impl Core {
         Some(self.respond_with(now, &reply, status, body, |writer| {
             if (101..300).contains(&status) {
                 writer.copy(&request, HeaderName::RecordRoute);
-                writer.header(HeaderName::Contact, contact(ours, flow.transport));
+                writer.header(HeaderName::Contact, contact(name, flow.transport));
                 if let Some(methods) = methods {
                     methods.write(writer, true);
                 }

@@ -17,7 +17,7 @@ use crate::call::{Call, CallKey, Phase, Side, Stage};
 use crate::cdr::EndedBy;
 use crate::core::Core;
 use crate::methods::{TIMER, takes};
-use crate::outgoing::{InDialog, our_address};
+use crate::outgoing::{InDialog, OurName, our_address};
 use crate::supervise::AlarmKind;
 
 /// Shortest interval that is accepted and asked for (RFC 4028 §4).
@@ -331,8 +331,9 @@ impl Core {
         };
         let (flow, invite) = (call.leg(Side::B).flow, call.sent_invite.clone());
         let tried = call.bridge.as_ref().map_or(0, |bridge| bridge.client_cseq);
-        let ours = our_address(&call.plan, &flow);
-        let (Some(invite), Some(ours)) = (invite, ours) else {
+        let plan = std::sync::Arc::clone(&call.plan);
+        let (ours, peer) = (our_address(&plan, &flow), call.leg(Side::B).peer);
+        let (Some(invite), Some(ours), Some(peer)) = (invite, ours, plan.peer(peer)) else {
             return false;
         };
         let mut index = Index::default();
@@ -352,7 +353,7 @@ impl Core {
         let uri = invite.request_uri().unwrap_or_default();
         let mut writer = MessageWriter::request(&mut out, Method::Invite, uri);
         let branch = self.transactions.branch(client);
-        writer.via(flow.transport, ours, branch, true);
+        writer.via(flow.transport, OurName::new(peer, ours), branch, true);
         for field in invite.fields() {
             match field.name {
                 HeaderName::Via | HeaderName::ContentLength | HeaderName::ContentType => {}
@@ -370,7 +371,10 @@ impl Core {
         }
         match invite.body() {
             [] => writer.finish(),
-            body => writer.body("application/sdp", body),
+            body => {
+                let kind = invite.header(HeaderName::ContentType);
+                writer.body(kind.unwrap_or(b"application/sdp"), body);
+            }
         }
         self.send_invite_again(now, key, flow, client, Bytes::from(out));
         true

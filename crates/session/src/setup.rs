@@ -17,11 +17,13 @@ use crate::call::{Bridge, Call, CallKey, Facts, Leg, Phase, Side, Stage};
 use crate::call_id::CallId;
 use crate::cdr::Direction;
 use crate::core::{Core, TagText};
+use crate::diversion::Diversions;
 use crate::event::Event;
 use crate::headers::{self, Forbidden};
 use crate::hunt::hunt;
 use crate::identity::{self, Identity, NotPresentable, Wording};
 use crate::incoming::Reply;
+use crate::location::Location;
 use crate::methods::{Methods, RELIABLE, ReliableProvisional, takes};
 use crate::negotiation::{Negotiation, SideFacts, Surroundings};
 use crate::numbering;
@@ -344,6 +346,8 @@ impl Core {
         let from = attempt.reply.request.from().ok();
         let site = call.plan.site(call.route.site);
         let numbering = site.and_then(|site| site.policy.numbering);
+        let ingress = call.peer(Side::A);
+        let form = ingress.map_or_else(Default::default, |peer| peer.policy.numbers_in);
         let branch = self.transactions.branch(client);
         let hops = attempt
             .reply
@@ -363,6 +367,12 @@ impl Core {
             tag: call.leg(Side::B).local_tag,
             call_id: call.egress_call_id,
             branch,
+            diversions: Diversions::read(attempt.reply.request, form, numbering),
+            location: call
+                .route
+                .emergency
+                .then(|| Location::read(attempt.reply.request, &forbidden)),
+            numbering,
             max_forwards: hops.min(MAX_FORWARDS).saturating_sub(1),
             // An offer in a reliable response needs a caller who can answer it.
             reliable: body.is_some() || call.provisionals.to_caller(),

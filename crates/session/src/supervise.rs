@@ -251,6 +251,7 @@ impl Core {
         let Ok(client) = self.transactions.reserve_client() else {
             return;
         };
+        let ours = crate::outgoing::OurName::new(peer, ours);
         let branch = self.transactions.branch(client);
         let tag = self.cookies.new_tag(&mut *self.entropy);
         let call_id = self.cookies.new_call_id(&mut *self.entropy);

@@ -17,13 +17,14 @@ use crate::admission::{Admission, admit};
 use crate::call::{Call, CallKey, Facts, Leg, Phase, Side};
 use crate::cdr::EndedBy;
 use crate::core::Core;
+use crate::diversion::Diversions;
 use crate::event::Event;
 use crate::identity::{self, Identity, Wording};
 use crate::incoming::Reply;
 use crate::methods::Transfers;
 use crate::negotiation::Negotiation;
 use crate::numbering;
-use crate::outgoing::{InDialog, Invite, MAX_FORWARDS, UriHost, contact, our_address};
+use crate::outgoing::{InDialog, Invite, MAX_FORWARDS, OurName, UriHost, contact, our_address};
 use crate::plan::{PeerId, Plan};
 use crate::refusal::RefusalReason;
 use crate::registrar::from_phone;
@@ -368,6 +369,9 @@ impl Core {
             reliable: true,
             referred_by,
             body: Some(&body),
+            diversions: Diversions::default(),
+            location: None,
+            numbering,
         };
         let forbidden = self.call(parent).map(|call| forbidden_of(call, side));
         let mut out = Vec::with_capacity(1024);
@@ -410,7 +414,11 @@ impl Core {
             event: (!quiet).then(|| format!("refer;id={number}")),
         }));
         let (plan, flow) = (Arc::clone(&call.plan), call.leg(side).flow);
-        let ours = our_address(&plan, &flow);
+        let peer = self
+            .call(key)
+            .and_then(|call| plan.peer(call.leg(side).peer));
+        let ours = our_address(&plan, &flow).zip(peer);
+        let ours = ours.map(|(ours, peer)| OurName::new(peer, ours));
         self.respond_with(now, reply, 202, None, |writer: &mut MessageWriter<'_>| {
             if let Some(ours) = ours {
                 writer.header(HeaderName::Contact, contact(ours, flow.transport));

@@ -16,7 +16,7 @@ use crate::core::Core;
 use crate::incoming::Reply;
 use crate::methods;
 use crate::negotiation::SavedOffer;
-use crate::outgoing::{InDialog, contact, our_address};
+use crate::outgoing::{InDialog, OurName, contact, our_address};
 use crate::refusal::RefusalReason;
 use crate::responses::status_across;
 
@@ -203,7 +203,10 @@ impl Core {
         let ours = our_address(&plan, &flow);
         self.respond_with(now, reply, 200, body, |writer| {
             if let (true, Some(ours), Some(peer)) = (is_update, ours, peer) {
-                writer.header(HeaderName::Contact, contact(ours, flow.transport));
+                writer.header(
+                    HeaderName::Contact,
+                    contact(OurName::new(peer, ours), flow.transport),
+                );
                 peer.methods.write(writer, true);
             }
             if let Some(timer) = timer {

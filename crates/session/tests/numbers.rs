@@ -4,7 +4,7 @@ mod support;
 
 use ringfence_session::numbering::{DialAction, DialPattern, DialRule, NumbersOut, numbering_plan};
 use ringfence_session::plan::{NumberRange, PeerId, Plan};
-use ringfence_session::policy::CallingNumber;
+use ringfence_session::policy::{CallingNumber, DiversionPolicy};
 use ringfence_sip::HeaderName;
 use support::*;
 
@@ -314,4 +314,157 @@ fn another_country_reads_its_own_numbers() {
     assert_eq!(invite.request_uri(), "sip:02079460000@192.0.2.10");
     let from = invite.header(HeaderName::From);
     assert!(from.contains("sip:0015551234567@"), "{from}");
+}
+
+#[test]
+fn diversions_are_told_by_policy_and_never_with_an_inside_address_rfc5806_rfc7044() {
+    let diversion = "Diversion: <sip:+13305550120@192.0.2.10>;reason=no-answer;counter=2\r\n\
+                     Diversion: \"Bob\" <sip:3305550107@192.0.2.10>;reason=unconditional\r\n\
+                     Diversion: <sip:bob@192.0.2.10>;reason=user-busy\r\n";
+    let history = "History-Info: <sip:3305550107@192.0.2.10>;index=1\r\n\
+                   History-Info: <sip:+13305550120@192.0.2.10;cause=302>;index=1.1\r\n\
+                   History-Info: <sip:2125550123@192.0.2.10;cause=408>;index=1.2\r\n";
+    for (policy, expected) in [
+        (DiversionPolicy::Drop, &[][..]),
+        (
+            DiversionPolicy::Diversion,
+            &[
+                "Diversion: <sip:+13305550120@203.0.113.10>;reason=no-answer;privacy=off",
+                "Diversion: <sip:+13305550107@203.0.113.10>;reason=unconditional;privacy=off",
+            ],
+        ),
+        (
+            DiversionPolicy::HistoryInfo,
+            &[
+                "History-Info: <sip:+13305550107@203.0.113.10>;index=1",
+                "History-Info: <sip:+13305550120@203.0.113.10;cause=302>;index=1.1",
+                "History-Info: <sip:+12125550123@203.0.113.10;cause=408>;index=1.1.1;mp=1.1",
+            ],
+        ),
+    ] {
+        for received in [diversion, history] {
+            let change = |plan: &mut Plan| {
+                plan.peers[TRUNK].policy.diversion = policy;
+                plan.peers[TRUNK].policy.numbers_out = NumbersOut::E164Plus;
+            };
+            let (_, invite) = sent(change, "sip:2125550123@192.0.2.2", OWN, received);
+            let told: Vec<&str> = invite
+                .text
+                .lines()
+                .filter(|line| line.starts_with("Diversion") || line.starts_with("History"))
+                .collect();
+            assert_eq!(told, expected, "{policy:?} of {received}");
+            assert!(!invite.text.contains("192.0.2"), "{}", invite.text);
+        }
+    }
+}
+
+#[test]
+fn a_private_diversion_is_kept_from_an_untrusted_peer_rfc5806_5() {
+    let change = |plan: &mut Plan| {
+        plan.peers[TRUNK].policy.diversion = DiversionPolicy::Pass;
+        plan.peers[TRUNK].policy.trust = false;
+    };
+    let private = "Diversion: <sip:+13305550120@192.0.2.10>;reason=no-answer;privacy=full\r\n";
+    let (_, invite) = sent(change, "sip:2125550123@192.0.2.2", OWN, private);
+    assert!(!invite.text.contains("Diversion"), "{}", invite.text);
+}
+
+const PIDF: &str = "<presence entity=\"pres:alice@pbx.example\"><geopriv/></presence>";
+
+/// An INVITE with a location by value and one by reference.
+fn located(uri: &str) -> String {
+    let body = format!(
+        "--b1\r\nContent-Type: application/sdp\r\n\r\n{}\r\n--b1\r\nContent-Type: \
+         application/pidf+xml\r\nContent-ID: <loc1@192.0.2.10>\r\n\r\n{PIDF}\r\n--b1--\r\n",
+        sdp("192.0.2.11", 9000, "")
+    );
+    let text = invite(uri, OWN, "");
+    let (head, _) = text.split_once("Content-Type").unwrap();
+    format!(
+        "{head}Geolocation: <cid:loc1@192.0.2.10>, <https://lis.example/abc>\r\n\
+         Geolocation: <https://192.0.2.10/inside>\r\nGeolocation-Routing: yes\r\n\
+         Content-Type: multipart/mixed;boundary=b1\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn the_location_of_an_emergency_call_is_passed_rfc6442_3_2() {
+    let mut world = World::new();
+    world.deliver(PBX, &located("sip:911@192.0.2.2"));
+    let invite = world.take(CARRIER, "INVITE");
+    assert!(invite.body().contains(PIDF), "{}", invite.text);
+    assert!(invite.body().contains("m=audio 30000"), "{}", invite.text);
+    let kind = invite.header(HeaderName::ContentType);
+    assert!(kind.starts_with("multipart/mixed;boundary="), "{kind}");
+    let references: Vec<&str> = invite
+        .text
+        .lines()
+        .filter(|line| line.starts_with("Geo"))
+        .collect();
+    let [by_value, by_reference, routing] = references[..] else {
+        panic!("{references:?}")
+    };
+    let id = by_value
+        .strip_prefix("Geolocation: <cid:")
+        .unwrap()
+        .trim_end_matches('>');
+    assert!(id.ends_with("@203.0.113.10"));
+    assert!(invite.body().contains(&format!("Content-ID: <{id}>")));
+    assert_eq!(by_reference, "Geolocation: <https://lis.example/abc>");
+    assert_eq!(routing, "Geolocation-Routing: yes");
+    assert!(!invite.text.contains("192.0.2"), "{}", invite.text);
+}
+
+#[test]
+fn the_location_of_any_other_call_stays_inside() {
+    let mut world = World::new();
+    world.deliver(PBX, &located("sip:2125550123@192.0.2.2"));
+    let invite = world.take(CARRIER, "INVITE");
+    for never in ["geopriv", "Geolocation", "lis.example"] {
+        assert!(!invite.text.contains(never), "{}", invite.text);
+    }
+}
+
+#[test]
+fn a_peer_that_knows_us_by_name_never_sees_an_address() {
+    let change = |plan: &mut Plan| {
+        plan.peers[TRUNK].policy.contact_host = Some("sbc.summit.example".into());
+    };
+    let (mut world, invite) = sent(change, "sip:2125550123@192.0.2.2", OWN, "");
+    assert_eq!(
+        invite.header(HeaderName::Contact),
+        "<sip:sbc.summit.example:5060>"
+    );
+    assert!(
+        invite
+            .header(HeaderName::From)
+            .contains("@sbc.summit.example>")
+    );
+    assert!(
+        invite
+            .header(HeaderName::Via)
+            .contains("/UDP sbc.summit.example:5060;")
+    );
+    let head = invite.text.split_once("\r\n\r\n").unwrap().0;
+    assert!(!head.contains("203.0.113.10"), "{head}");
+    let answer = sdp("198.51.100.21", 7000, "");
+    world.deliver(CARRIER, &invite.answer("200 OK", CARRIER, Some(&answer)));
+    let ack = world.take(CARRIER, "ACK");
+    assert!(
+        ack.header(HeaderName::Via)
+            .contains("sbc.summit.example:5060")
+    );
+    let mut world = World::with(change);
+    let mut caller = Caller::new(CARRIER, "+13305550100");
+    let text = caller.request("INVITE", Some(&sdp("198.51.100.21", 7000, "")));
+    world.deliver(CARRIER, &text);
+    let invite = world.take(PBX, "INVITE");
+    world.deliver(PBX, &invite.answer("180 Ringing", PBX, None));
+    let ringing = world.take(CARRIER, "180");
+    assert_eq!(
+        ringing.header(HeaderName::Contact),
+        "<sip:sbc.summit.example:5060>"
+    );
 }

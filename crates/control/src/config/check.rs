@@ -8,10 +8,10 @@ use ringfence_session::plan::{MediaPolicy, PeerKind};
 
 use ringfence_session::numbering::E164;
 
-use super::country;
 use super::model::{Config, Listen, MediaRange, Numbers, Peer, Phones, Site, kind_name};
 use super::report::Report;
 use super::suggest::listed;
+use super::{check_profile, country};
 
 /// Checks the whole.
 pub(super) fn check(report: &mut Report<'_>, config: &Config) {
@@ -27,6 +27,7 @@ pub(super) fn check(report: &mut Report<'_>, config: &Config) {
     }
     for peer in &config.peers {
         check_peer(report, config, peer);
+        check_profile::check(report, config, peer);
     }
     check_sources(report, config);
     for (index, phones) in config.phones.iter().enumerate() {

@@ -7,6 +7,7 @@
 //! addresses (the edge does it, and reports what the host refuses).
 
 mod check;
+mod check_profile;
 mod country;
 mod diagnostic;
 mod files;

@@ -328,6 +328,8 @@ pub struct Peer {
     pub site: String,
     /// The listener's name.
     pub listen: String,
+    /// The profile that its keys come from where the file has none.
+    pub profile: Option<String>,
     /// Where it is (`peer = "…"`).
     pub uri: PeerUri,
     /// Further source addresses.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use ringfence_base::net::Transport;
 use ringfence_session::plan::{MediaPolicy, PeerKind};
 
+use crate::profile::Profile;
+
 use super::files;
 use super::model::{Peer, PeerTls, PeerUri, kind_name};
 use super::read_account;
@@ -40,6 +42,8 @@ pub(super) fn all(
 fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Names<'_>) -> Peer {
     let path = format!("{}.{}", kind_name(kind), named.name);
     let mut section = Section::new(report, &path, named.table);
+    let profile = section.parsed("profile", values::profile);
+    section.fall_back_to(profile.and_then(Profile::defaults));
     let site = section.reference("site", "site", &names.sites);
     section.require("site", "write site = \"NAME\" of a [site.NAME] table");
     let listen = section.reference("listen", "listen", &names.listeners);
@@ -82,6 +86,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
         kind,
         site: site.unwrap_or_default(),
         listen: listen.unwrap_or_default(),
+        profile: profile.map(|profile| profile.name.to_owned()),
         uri: uri.unwrap_or(NO_PEER),
         accept: accept.unwrap_or_default(),
         media: media.unwrap_or_default(),

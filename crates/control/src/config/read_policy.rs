@@ -1,7 +1,7 @@
 //! Numbers and identity: the keys of a peer, and the dial plan of a site (`[[site.NAME.dial]]`).
 
 use ringfence_session::numbering::{DIAL_RULES_MAX, DialPattern, E164, NumbersIn, NumbersOut};
-use ringfence_session::policy::{CallingNumber, PeerPolicy};
+use ringfence_session::policy::{CallingNumber, DiversionPolicy, PeerPolicy};
 
 use super::model::{DialTo, Dialling};
 use super::table::Section;
@@ -30,6 +30,20 @@ pub(crate) const CALLING_NUMBER: [(&str, CallingNumber); 3] = [
     ("any", CallingNumber::Any),
 ];
 
+/// The words of `diversion`.
+pub(crate) const DIVERSION: [(&str, DiversionPolicy); 4] = [
+    ("drop", DiversionPolicy::Drop),
+    ("pass", DiversionPolicy::Pass),
+    ("diversion", DiversionPolicy::Diversion),
+    ("history-info", DiversionPolicy::HistoryInfo),
+];
+
+/// The word of the configuration for `value`.
+pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    let found = words.iter().find(|(_, meant)| *meant == value);
+    found.map_or("?", |(word, _)| *word)
+}
+
 /// Reads the keys of a trunk or a PBX.
 pub(super) fn peer(section: &mut Section<'_, '_, '_>) -> PeerPolicy {
     let usual = PeerPolicy::default();
@@ -46,6 +60,9 @@ pub(super) fn peer(section: &mut Section<'_, '_, '_>) -> PeerPolicy {
             .unwrap_or_default(),
         anonymous: section.boolean("anonymous").unwrap_or(usual.anonymous),
         trust: section.boolean("trust").unwrap_or(usual.trust),
+        diversion: section.one_of("diversion", &DIVERSION).unwrap_or_default(),
+        contact_host: section.parsed("contact_host", values::host_name),
+        codecs: section.list("codecs", values::codec).unwrap_or_default(),
     }
 }
 

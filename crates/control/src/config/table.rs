@@ -21,6 +21,8 @@ pub(super) struct Section<'b, 'r, 's> {
     path: String,
     table: &'s DeTable<'s>,
     asked: BTreeSet<&'static str>,
+    /// Where a key is looked for that the table does not have.
+    fallback: Option<&'s DeTable<'s>>,
 }
 
 /// A named table within a table: `outside` of `[listen.outside]`.
@@ -37,7 +39,14 @@ impl<'b, 'r, 's> Section<'b, 'r, 's> {
             path: path.to_owned(),
             table,
             asked: BTreeSet::new(),
+            fallback: None,
         }
+    }
+
+    /// From now on, keys that the table does not have are read from `table`, a profile's. They
+    /// have no place in the file, and [`Section::has`] does not know them.
+    pub(super) fn fall_back_to(&mut self, table: Option<&'s DeTable<'s>>) {
+        self.fallback = table;
     }
 
     /// The key path of `key` in this table.
@@ -379,7 +388,9 @@ impl<'b, 'r, 's> Section<'b, 'r, 's> {
 
     fn take(&mut self, key: &'static str) -> Option<&'s Spanned<DeValue<'s>>> {
         self.asked.insert(key);
-        let (name, value) = self.table.get_key_value(key)?;
+        let Some((name, value)) = self.table.get_key_value(key) else {
+            return self.fallback?.get(key);
+        };
         let span: Range<usize> = if value.get_ref().is_table() {
             name.span()
         } else {

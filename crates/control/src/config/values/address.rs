@@ -232,6 +232,17 @@ pub(in crate::config) fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(label)
 }
 
+/// A host name with a dot in it, as peers know us by; no address.
+pub(in crate::config) fn host_name(text: &str) -> Result<String, Fault> {
+    if is_host_name(text) && text.contains('.') && text.parse::<IpAddr>().is_err() {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Fault::new(
+        "is no full host name",
+        "write the name that the peer knows this edge by, e.g. \"sbc.example.com\"",
+    ))
+}
+
 /// A name in a certificate: a host name or an address.
 pub(in crate::config) fn certificate_name(text: &str) -> Result<String, Fault> {
     if is_host_name(text) || text.parse::<IpAddr>().is_ok() {

@@ -62,6 +62,45 @@ pub(in crate::config) const SUITES: [Suite; 4] = [
     Suite::AesCm128HmacSha1_32,
 ];
 
+/// An audio codec by its encoding name.
+pub(in crate::config) fn codec(text: &str) -> Result<String, Fault> {
+    let mut known = CODECS.into_iter();
+    if let Some(name) = known.find(|name| name.eq_ignore_ascii_case(text)) {
+        return Ok(name.to_owned());
+    }
+    let fix = match nearest(text, CODECS.iter().copied()) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None => format!("write some of {}", listed(CODECS.iter().copied())),
+    };
+    Err(Fault::new("is no audio codec", fix))
+}
+
+/// Encoding names of audio (RFC 4855, RFC 7587, ...), the usual ones first.
+const CODECS: [&str; 22] = [
+    "PCMU",
+    "PCMA",
+    "G722",
+    "opus",
+    "G729",
+    "telephone-event",
+    "CN",
+    "AMR",
+    "AMR-WB",
+    "EVS",
+    "G723",
+    "G726-16",
+    "G726-24",
+    "G726-32",
+    "G726-40",
+    "G728",
+    "G7221",
+    "GSM",
+    "iLBC",
+    "L16",
+    "SILK",
+    "speex",
+];
+
 /// A header that may pass to the other side, in lower case. What would tell one side of the other
 /// or belongs to a leg alone never passes.
 pub(in crate::config) fn passed_header(text: &str) -> Result<String, Fault> {

@@ -7,11 +7,15 @@ mod address;
 mod call;
 mod unit;
 
+use crate::profile::{self, Profile};
+
 use super::country;
 use super::suggest::{listed, nearest};
 
-pub(super) use address::{certificate_name, media_range, network, peer_uri, socket_address};
-pub(super) use call::{SUITES, dialled, media_type, numbers, passed_header, suite};
+pub(super) use address::{
+    certificate_name, host_name, media_range, network, peer_uri, socket_address,
+};
+pub(super) use call::{SUITES, codec, dialled, media_type, numbers, passed_header, suite};
 pub(crate) use unit::spoken;
 pub(super) use unit::{duration, size};
 
@@ -104,6 +108,18 @@ pub(super) fn country(text: &str) -> Result<String, Fault> {
         None => "write the two capital letters of ISO 3166, e.g. \"US\"".to_owned(),
     };
     Err(Fault::new("is not a country", fix))
+}
+
+/// The name of a profile.
+pub(super) fn profile(text: &str) -> Result<&'static Profile, Fault> {
+    profile::find(text).ok_or_else(|| {
+        let names = || profile::all().iter().map(|profile| profile.name);
+        let fix = match nearest(text, names()) {
+            Some(name) => format!("did you mean \"{name}\"?"),
+            None => format!("the profiles are {}", listed(names())),
+        };
+        Fault::new("is no profile", fix)
+    })
 }
 
 /// A path: not empty, no control characters.
