@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ringfence_base::net::Transport;
-use ringfence_session::methods::{Methods, ReliableProvisional, Transfers};
+use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
@@ -341,6 +341,13 @@ fn methods(values: &mut Flat, methods: &Methods) {
     );
     values.list("info", &methods.info);
     values.now("messages", methods.messages);
+    values.now(
+        "redirects",
+        match methods.redirects {
+            Redirects::Refuse => "refuse",
+            Redirects::Follow => "follow",
+        },
+    );
     values.now("session_expires", spoken(methods.session_expires));
 }
 

@@ -132,6 +132,8 @@ pub(crate) struct Call {
     pub(crate) referral: Option<Box<Referral>>,
     /// The transfer that this call was made by.
     pub(crate) transfer: Option<Box<Transfer>>,
+    /// How often it was redirected.
+    pub(crate) redirects: u8,
     /// How many transfers led here.
     pub(crate) transfers: u8,
 }

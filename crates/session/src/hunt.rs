@@ -205,6 +205,20 @@ impl Core {
         }
     }
 
+    /// Sends the caller's INVITE to `way` instead, where its channel is taken already.
+    pub(crate) fn send_to(&mut self, now: Instant, key: CallKey, way: Way) -> bool {
+        let Some(asked) = self.leave_branch(now, key, false, way) else {
+            return false;
+        };
+        let mut index = Index::default();
+        let Ok(message) = index.parse(&asked.request) else {
+            return false;
+        };
+        let reply = Reply::new(asked.server, &message, asked.flow);
+        let attempt = Attempt::new(key, asked.id, reply);
+        self.dial(now, &attempt, false).is_ok()
+    }
+
     /// Takes leg B from the branch in use to `way`. Gives what the next INVITE is made from.
     fn leave_branch(&mut self, now: Instant, key: CallKey, open: bool, way: Way) -> Option<Asked> {
         let client = self.transactions.reserve_client().ok()?;

@@ -146,6 +146,7 @@ impl Core {
                 parent: None,
                 step: Step::Done,
             })),
+            redirects: 0,
             transfers,
         };
         self.calls.insert(call);

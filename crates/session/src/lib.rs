@@ -56,6 +56,7 @@ mod outgoing;
 pub mod owner;
 pub mod plan;
 pub mod policy;
+mod redirect;
 pub mod refusal;
 pub mod registrar;
 pub mod registration;

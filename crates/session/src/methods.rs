@@ -19,10 +19,22 @@ pub struct Methods {
     pub session_expires: Duration,
     /// What becomes of a REFER (RFC 3515).
     pub transfer: Transfers,
+    /// What becomes of a 3xx of it.
+    pub redirects: Redirects,
     /// Media types, in lower case, that an INFO of it may carry across (RFC 6086).
     pub info: Vec<String>,
     /// Whether MESSAGE (RFC 3428) is carried from and to it.
     pub messages: bool,
+}
+
+/// What becomes of a peer's 3xx (`redirects`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redirects {
+    /// The call fails with 480.
+    #[default]
+    Refuse,
+    /// The number in it is called, by the routes and limits of the peer that says so.
+    Follow,
 }
 
 /// What becomes of a peer's wish to transfer a call (`transfer`).
@@ -58,6 +70,7 @@ impl Methods {
                 PeerKind::Pbx | PeerKind::Phones => Transfers::Handle,
                 PeerKind::Trunk => Transfers::Refuse,
             },
+            redirects: Redirects::Refuse,
             // Key presses.
             info: INFO_TYPES.map(str::to_owned).to_vec(),
             messages: false,

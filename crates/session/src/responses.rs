@@ -264,7 +264,10 @@ impl Core {
         };
         let Some(bridge) = &call.bridge else { return };
         let initial = bridge.initial;
-        if initial && self.retry_with_longer_session(now, key, message) {
+        if initial
+            && (self.retry_with_longer_session(now, key, message)
+                || self.follow_redirect(now, key, message))
+        {
             return;
         }
         let Some(call) = self.call_mut(key) else {

@@ -272,6 +272,7 @@ impl Core {
             kept_admission: None,
             referral: None,
             transfer: None,
+            redirects: 0,
             transfers: 0,
             identity,
         };

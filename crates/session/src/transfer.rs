@@ -332,6 +332,7 @@ impl Core {
                 parent: Some(parent),
                 step: Step::Ringing(client),
             })),
+            redirects: 0,
             transfers: transfers + 1,
             route,
         };

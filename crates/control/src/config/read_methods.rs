@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_session::methods::{Methods, ReliableProvisional, Transfers};
+use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::PeerKind;
 
 use super::table::Section;
@@ -27,10 +27,15 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
     );
     let info = section.list("info", values::media_type);
     let messages = section.boolean("messages");
+    let redirects = section.one_of(
+        "redirects",
+        &[("refuse", Redirects::Refuse), ("follow", Redirects::Follow)],
+    );
     Methods {
         reliable_provisional: reliable_provisional.unwrap_or(usual.reliable_provisional),
         transfer: transfer.unwrap_or(usual.transfer),
         info: info.unwrap_or(usual.info),
+        redirects: redirects.unwrap_or(usual.redirects),
         messages: messages.unwrap_or(usual.messages),
         session_expires: session_expires.unwrap_or(usual.session_expires),
     }
