@@ -35,8 +35,11 @@ const TIMER_EXPIRY: u8 = 102;
 /// The provisional responses of a call's first INVITE.
 #[derive(Debug, Default)]
 pub(crate) struct Provisionals {
-    /// Whether the caller takes, and we send, reliable ones.
+    /// Whether the caller takes reliable ones.
     to_caller: bool,
+    /// Whether all of them must be: it says so, or its policy does. Otherwise only those are that
+    /// the callee's side has sent reliably, since not all who say `Supported` can do it.
+    always: bool,
     /// CSeq of the caller's INVITE.
     cseq: u32,
     /// The RSeq of the last one sent; 0 is none yet.
@@ -95,6 +98,7 @@ impl Provisionals {
         let wanted = policy != ReliableProvisional::Off;
         Provisionals {
             to_caller: wanted && methods::takes(invite, RELIABLE),
+            always: methods::requires(invite, RELIABLE) || policy == ReliableProvisional::Required,
             cseq: invite.cseq().map_or(0, |cseq| cseq.number),
             ..Provisionals::default()
         }
@@ -283,19 +287,22 @@ impl Core {
         }
     }
 
-    /// Tells the caller a provisional status: reliably where it takes that.
+    /// Tells the caller a provisional status: reliably where it takes that, and either wants it or
+    /// the callee's side was `reliable`.
     pub(crate) fn ring_caller(
         &mut self,
         now: Instant,
         key: CallKey,
         status: u16,
         body: Option<Vec<u8>>,
+        reliable: bool,
     ) {
         let Some(call) = self.call_mut(key) else {
             return;
         };
         let provisionals = &mut call.provisionals;
-        if !provisionals.to_caller {
+        let wanted = reliable || provisionals.always || provisionals.unacknowledged.is_some();
+        if !(provisionals.to_caller && wanted) {
             let Some(bridge) = &call.bridge else { return };
             let (from, server) = (bridge.from, bridge.server);
             self.answer_invite(now, key, from, server, status, body.as_deref(), None);

@@ -162,7 +162,8 @@ impl Core {
             // The caller has a description, which no other peer's can replace.
             call.hunt = None;
         }
-        self.ring_caller(now, key, status, body);
+        let reliable = reliability != Provisional::Plain;
+        self.ring_caller(now, key, status, body, reliable);
     }
 
     pub(crate) fn on_invite_success(

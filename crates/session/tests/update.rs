@@ -166,7 +166,7 @@ fn an_early_update_is_passed_or_answered_by_the_edge_rfc3311_5_1() {
         let mut world = World::new();
         let mut caller = Caller::new(CARRIER, "+13305550100");
         let says = match caller_allows {
-            true => format!("{ALLOW}\r\nSupported: 100rel"),
+            true => format!("{ALLOW}\r\nRequire: 100rel"),
             false => "Allow: INVITE, ACK, BYE".to_owned(),
         };
         let invite = with(&caller.request("INVITE", Some(&offer(""))), &says);
@@ -223,7 +223,7 @@ fn an_early_update_is_passed_or_answered_by_the_edge_rfc3311_5_1() {
 fn an_offer_in_the_prack_goes_on_as_an_update_rfc3262_5() {
     let mut world = World::new();
     let mut caller = Caller::new(CARRIER, "+13305550100");
-    let says = format!("{ALLOW}\r\nSupported: 100rel");
+    let says = format!("{ALLOW}\r\nRequire: 100rel");
     let invite = with(&caller.request("INVITE", Some(&offer(""))), &says);
     world.deliver(CARRIER, &invite);
     world.take(CARRIER, "100");
