@@ -127,6 +127,9 @@ fn publish_calls(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<'_
     counter!("ringfence_calls_ended_normally_total", label()).absolute(calls.calls_ended_normally);
     counter!("ringfence_calls_ended_by_edge_total", label()).absolute(calls.calls_ended_by_edge);
     counter!("ringfence_calls_panicked_total", label()).absolute(calls.calls_panicked);
+    counter!("ringfence_challenges_answered_total", label()).absolute(calls.challenges_answered);
+    counter!("ringfence_challenges_unanswered_total", label())
+        .absolute(calls.challenges_unanswered);
     counter!("ringfence_requests_total", label()).absolute(calls.requests);
     counter!("ringfence_responses_total", label()).absolute(calls.responses);
     counter!("ringfence_events_lost_total", label()).absolute(calls.events_lost);
