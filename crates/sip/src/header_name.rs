@@ -3,6 +3,8 @@
 use std::fmt;
 
 macro_rules! header_names {
+    (@short $name:literal) => { $name };
+    (@short $name:literal $compact:literal) => { $compact };
     ($($variant:ident $name:literal $($compact:literal)?;)*) => {
         /// A header's name. Comparing is one byte; names are known in any case and in their
         /// compact form.
@@ -27,6 +29,14 @@ macro_rules! header_names {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(HeaderName::$variant => $name,)*
+                    HeaderName::Other => "(other)",
+                }
+            }
+
+            /// The shortest way to write it: its compact form where it has one.
+            pub const fn compact(self) -> &'static str {
+                match self {
+                    $(HeaderName::$variant => header_names!(@short $name $($compact)?),)*
                     HeaderName::Other => "(other)",
                 }
             }

@@ -237,6 +237,29 @@ pub fn response_to<'b>(
     writer
 }
 
+/// A message for a datagram in as few bytes as it can be said in: compact header names (RFC 3261
+/// §7.3.3), and no Content-Length, which a datagram's own length makes redundant (§18.3).
+pub fn compacted(message: &Message<'_>) -> Vec<u8> {
+    let bytes = message.bytes();
+    let start = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
+    let mut out = Vec::with_capacity(bytes.len());
+    out.extend_from_slice(bytes.get(..start).unwrap_or_default());
+    for field in message.fields() {
+        let name = match field.name {
+            HeaderName::ContentLength => continue,
+            HeaderName::Other => field.raw_name,
+            known => known.compact().as_bytes(),
+        };
+        out.extend_from_slice(name);
+        out.push(b':');
+        append_value(&mut out, field.value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(message.body());
+    out
+}
+
 /// Formats into the buffer.
 struct Appender<'b>(&'b mut Vec<u8>);
 
@@ -308,6 +331,23 @@ mod tests {
         let mut buffer = Vec::new();
         write(&mut buffer);
         String::from_utf8(buffer).unwrap()
+    }
+
+    #[test]
+    fn a_compacted_message_says_the_same_rfc3261_7_3_3() {
+        let long = "SIP/2.0 401 Unauthorized\r\nVia: SIP/2.0/UDP a:5060;branch=z9hG4bK1\r\n\
+                    From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\nCall-ID: 3\r\n\
+                    CSeq: 1 REGISTER\r\nX-One: 1\r\nContent-Length: 2\r\n\r\nhi";
+        let mut index = Index::default();
+        let short = compacted(&index.parse(long.as_bytes()).unwrap());
+        let expected = "SIP/2.0 401 Unauthorized\r\nv:SIP/2.0/UDP a:5060;branch=z9hG4bK1\r\n\
+                        f:<sip:a@b>;tag=1\r\nt:<sip:a@b>;tag=2\r\ni:3\r\n\
+                        CSeq:1 REGISTER\r\nX-One:1\r\n\r\nhi";
+        assert_eq!(String::from_utf8_lossy(&short), expected);
+        let mut again = Index::default();
+        let message = again.parse(&short).unwrap();
+        assert_eq!(message.call_id().unwrap(), b"3");
+        assert_eq!(message.body(), b"hi");
     }
 
     #[test]

@@ -149,15 +149,15 @@ impl Core {
         let nonce = self
             .nonces
             .mint(now, flow.remote.ip(), realm, &mut *self.entropy);
-        let of = |algorithm| Challenge::new(algorithm, realm, nonce.as_bytes(), stale).to_string();
-        let [strong, weak] = OFFERED.map(of);
+        let [strong, weak] =
+            OFFERED.map(|algorithm| Challenge::new(algorithm, realm, nonce.as_bytes(), stale));
         let sent = self.answer_unproven(flow, message, status, |writer| {
-            writer.header(header, &strong);
-            writer.header(header, &weak);
+            writer.header(header, strong.to_string());
+            writer.header(header, weak.to_string());
         });
         if !sent {
             self.answer_unproven(flow, message, status, |writer| {
-                writer.header(header, &weak);
+                writer.header(header, weak.compacted());
             });
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringfence_base::{ConnectionId, Flow, Instant, Transport};
 use ringfence_dialog::{Matched, Transmit, response_flow};
-use ringfence_sip::write::{MessageWriter, response_to};
+use ringfence_sip::write::{MessageWriter, compacted, response_to};
 use ringfence_sip::{HeaderName, Message, Method, StatusCode};
 use smallvec::SmallVec;
 
@@ -341,7 +341,18 @@ impl Core {
         let mut writer = response_to(&mut out, message, flow.remote, code, "", Some(&tag));
         more(&mut writer);
         writer.finish();
-        let fits = flow.transport != Transport::Udp || out.len() <= message.bytes().len();
+        let bound = match flow.transport {
+            Transport::Udp => message.bytes().len(),
+            _ => usize::MAX,
+        };
+        if out.len() > bound
+            && let Ok(long) = ringfence_sip::Index::default().parse(&out)
+        {
+            let short = compacted(&long);
+            out.clear();
+            out.extend_from_slice(&short);
+        }
+        let fits = out.len() <= bound;
         if fits && self.answers.len() < ANSWERS_MAX {
             let bytes = Bytes::copy_from_slice(&out);
             self.answers.push_back(Transmit { flow: to, bytes });

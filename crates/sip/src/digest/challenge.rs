@@ -78,6 +78,37 @@ impl Challenge {
         }
     }
 
+    /// The header value in as few bytes as it can be said in: MD5 is what no algorithm means (RFC
+    /// 7616 §3.3), and lists need no spaces.
+    pub fn compacted(&self) -> String {
+        self.text(",", self.algorithm != Algorithm::Md5 || self.session)
+    }
+
+    fn text(&self, comma: &str, algorithm: bool) -> String {
+        let mut value = Vec::with_capacity(160);
+        value.extend_from_slice(b"Digest ");
+        quoted(&mut value, "realm", &self.realm);
+        quoted(&mut value, &format!("{comma}nonce"), &self.nonce);
+        if let Some(opaque) = &self.opaque {
+            quoted(&mut value, &format!("{comma}opaque"), opaque);
+        }
+        let mut text = String::from_utf8_lossy(&value).into_owned();
+        if algorithm {
+            let session = if self.session { "-sess" } else { "" };
+            text.push_str(&format!(
+                "{comma}algorithm={}{session}",
+                self.algorithm.name()
+            ));
+        }
+        if self.stale {
+            text.push_str(&format!("{comma}stale=true"));
+        }
+        if self.qop {
+            text.push_str(&format!("{comma}qop=\"auth\""));
+        }
+        text
+    }
+
     /// The first challenge in a header value.
     ///
     /// # Errors
@@ -177,23 +208,7 @@ impl Challenge {
 /// The header value of a challenge.
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut value = Vec::with_capacity(160);
-        value.extend_from_slice(b"Digest ");
-        quoted(&mut value, "realm", &self.realm);
-        quoted(&mut value, ", nonce", &self.nonce);
-        if let Some(opaque) = &self.opaque {
-            quoted(&mut value, ", opaque", opaque);
-        }
-        f.write_str(&String::from_utf8_lossy(&value))?;
-        let session = if self.session { "-sess" } else { "" };
-        write!(f, ", algorithm={}{session}", self.algorithm.name())?;
-        if self.stale {
-            f.write_str(", stale=true")?;
-        }
-        if self.qop {
-            f.write_str(", qop=\"auth\"")?;
-        }
-        Ok(())
+        f.write_str(&self.text(", ", true))
     }
 }
 

@@ -72,7 +72,7 @@ impl NonceMint {
             salt,
             worker,
         } = body;
-        format!("{millis:016x}{salt:08x}{worker:02x}{code:016x}")
+        format!("{millis:012x}{salt:08x}{worker:02x}{code:016x}")
     }
 
     /// What a nonce that came from `source` is.
@@ -110,6 +110,10 @@ impl NonceMint {
     }
 }
 
+/// Characters of a nonce. Short, since an answer to a stranger must not be larger than its request.
+/// Its milliseconds last for 8,900 years.
+const LENGTH: usize = 38;
+
 /// What a nonce says in clear.
 struct Body {
     millis: u64,
@@ -120,13 +124,13 @@ struct Body {
 impl Body {
     fn read(nonce: &[u8]) -> Option<(Body, u64)> {
         let text = std::str::from_utf8(nonce).ok()?;
-        if text.len() != 42 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if text.len() != LENGTH || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
-        let millis = u64::from_str_radix(text.get(..16)?, 16).ok()?;
-        let salt = u32::from_str_radix(text.get(16..24)?, 16).ok()?;
-        let worker = u8::from_str_radix(text.get(24..26)?, 16).ok()?;
-        let code = u64::from_str_radix(text.get(26..)?, 16).ok()?;
+        let millis = u64::from_str_radix(text.get(..12)?, 16).ok()?;
+        let salt = u32::from_str_radix(text.get(12..20)?, 16).ok()?;
+        let worker = u8::from_str_radix(text.get(20..22)?, 16).ok()?;
+        let code = u64::from_str_radix(text.get(22..)?, 16).ok()?;
         let body = Body {
             millis,
             salt,
@@ -184,7 +188,7 @@ mod tests {
             let got = mint(0).check(AT, &forged, source, b"realm");
             assert_eq!(got, NonceCheck::Forged, "at {at}");
         }
-        for forged in [&b""[..], b"+", &[0xff; 42], &[b'+'; 42]] {
+        for forged in [&b""[..], b"+", &[0xff; LENGTH], &[b'+'; LENGTH]] {
             assert_eq!(
                 mint(0).check(AT, forged, source, b"realm"),
                 NonceCheck::Forged

@@ -272,3 +272,13 @@ proptest! {
         prop_assert_eq!(credentials.verify(&ha1(&other), b"INVITE"), other == password);
     }
 }
+
+#[test]
+fn a_compacted_challenge_says_the_same() {
+    for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
+        let long = Challenge::new(algorithm, b"one, two", b"abc", true);
+        let short = long.compacted();
+        assert!(short.len() < long.to_string().len());
+        assert_eq!(Challenge::parse(short.as_bytes()), Ok(long));
+    }
+}
