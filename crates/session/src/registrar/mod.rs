@@ -3,7 +3,7 @@
 //! | for | see |
 //! |---|---|
 //! | a group of phones and its users, as the plan has them | [`group`] |
-//! | where a user can be reached, shared by all workers | [`line`] |
+//! | where a user can be reached, shared by all workers | [`mod@line`] |
 //! | what a REGISTER asks for | `request` |
 //! | a message of a phone: credentials first, then the registrar or a call | `serve` |
 //! | where a call of or to a phone goes | `route` |

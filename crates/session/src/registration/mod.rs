@@ -1,8 +1,8 @@
 //! Trunks that register: our binding at a carrier's registrar (RFC 3261 §10.2).
 //!
 //! One worker keeps a trunk's registration, whichever the trunk's name hashes to; its REGISTERs
-//! carry that worker in their branch, so the answers find it. [`machine`] decides, from answers and
-//! time alone; [`answer`] reads what a registrar says; [`serve`] sends, and ties both to the core.
+//! carry that worker in their branch, so the answers find it. `machine` decides, from answers and
+//! time alone; `answer` reads what a registrar says; `serve` sends, and ties both to the core.
 //! What people may know stands in a [`RegistrationView`], shared through the peer's
 //! [`Usage`](crate::usage::Usage).
 //!
