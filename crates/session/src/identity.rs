@@ -55,7 +55,7 @@ pub(crate) fn identify(
     };
     let claims = Claims::read(ingress, site, message);
     if let Some(caller) = route.caller {
-        return Ok(claims.of_a_phone(presented(plan, route, caller)));
+        return Ok(claims.of_a_phone(presented(plan, route, caller), route.emergency));
     }
     match route.direction {
         // Within the site everybody knows everybody.
@@ -110,12 +110,14 @@ impl Claims {
         }
     }
 
-    /// A phone is who its credentials say, whatever it writes. It may ask to be hidden.
-    fn of_a_phone(self, number: Option<Number>) -> Identity {
-        let hidden = self.privacy.wanted();
+    /// A phone is who its credentials say, whatever it writes. It may ask to be hidden, but not
+    /// from whoever must call it back to help.
+    fn of_a_phone(self, number: Option<Number>, emergency: bool) -> Identity {
+        let hidden = self.privacy.wanted() && !emergency;
+        let privacy = self.privacy.said(hidden);
         Identity {
             real: number.as_ref().map(|number| number.text.clone()),
-            privacy: self.privacy.said(hidden),
+            privacy: privacy.filter(|_| !emergency),
             shown: number.clone().filter(|_| !hidden),
             asserted: number,
             replaced_by: None,

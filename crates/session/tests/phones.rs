@@ -237,6 +237,19 @@ fn an_emergency_call_of_a_phone_passes_every_limit() {
 }
 
 #[test]
+fn a_phone_that_hides_its_number_shows_it_to_whoever_helps() {
+    let mut world = world();
+    let mut phone = Phone::registered(ALICE, "alice", &mut world);
+    for (called, hidden) in [("+15550001111", true), ("911", false)] {
+        let request = invite(&mut phone, called).replacen("CSeq:", "Privacy: id\r\nCSeq:", 1);
+        phone.send(&mut world, &request);
+        let sent = world.take(CARRIER, "INVITE");
+        let from = sent.header(HeaderName::From);
+        assert_eq!(from.contains("anonymous.invalid"), hidden, "{from}");
+    }
+}
+
+#[test]
 fn a_to_tag_opens_no_way_around_the_challenge() {
     let mut world = world();
     let mut phone = Phone::registered(ALICE, "alice", &mut world);
