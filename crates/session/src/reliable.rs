@@ -38,7 +38,7 @@ pub(crate) struct Provisionals {
     /// Whether the caller takes reliable ones.
     to_caller: bool,
     /// Whether all of them must be: it says so, or its policy does. Otherwise only those are that
-    /// the callee's side has sent reliably, since not all who say `Supported` can do it.
+    /// carry an offer, since not all who say `Supported` send a PRACK.
     always: bool,
     /// CSeq of the caller's INVITE.
     cseq: u32,
@@ -288,7 +288,7 @@ impl Core {
     }
 
     /// Tells the caller a provisional status: reliably where it takes that, and either wants it or
-    /// the callee's side was `reliable`.
+    /// has to answer an offer (`reliable`).
     pub(crate) fn ring_caller(
         &mut self,
         now: Instant,

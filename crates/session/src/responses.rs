@@ -162,7 +162,7 @@ impl Core {
             // The caller has a description, which no other peer's can replace.
             call.hunt = None;
         }
-        let reliable = reliability != Provisional::Plain;
+        let reliable = reliability == Provisional::Offer;
         self.ring_caller(now, key, status, body, reliable);
     }
 
