@@ -94,6 +94,7 @@ fn baresip_hears_baresip_over_tls_and_srtp_and_tshark_sees_it() {
             user: user.to_owned(),
             transport: "tls",
             srtp: true,
+            account: None,
             outbound: None,
             answers: user == "bob",
             hertz,

@@ -126,6 +126,7 @@ fn media_and_its_reports_say_nothing_of_the_inside() {
         user: user.to_owned(),
         transport: "udp",
         srtp: false,
+        account: None,
         outbound: None,
         answers: true,
         hertz: 440,

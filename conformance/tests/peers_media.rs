@@ -54,6 +54,7 @@ fn talk(test: &str) -> Option<Talk> {
         user: "+12165550123".to_owned(),
         transport: "tls",
         srtp: true,
+        account: None,
         outbound: None,
         answers: true,
         hertz: OUTSIDE_HZ,

@@ -31,6 +31,9 @@ pub struct Setup {
     pub transport: &'static str,
     /// Whether media must be SRTP by SDES.
     pub srtp: bool,
+    /// Its whole account, `<sip:…>;regint=60;…`, where it is to register; media, answering and
+    /// outbound are still added.
+    pub account: Option<String>,
     /// Where it sends requests instead of the called address: `sip:127.0.0.1:5060`.
     pub outbound: Option<String>,
     /// Whether it answers by itself.
@@ -250,9 +253,9 @@ snd_path {folder}/heard
         .outbound
         .as_ref()
         .map_or(String::new(), |uri| format!(";outbound=\"{uri}\""));
-    let account = format!(
-        "<sip:{user}@{address}:{port};transport={transport}>;regint=0;audio_codecs=PCMU/8000/1{srtp}{answers}{outbound}\n"
-    );
+    let plain = format!("<sip:{user}@{address}:{port};transport={transport}>;regint=0");
+    let account = setup.account.as_ref().unwrap_or(&plain);
+    let account = format!("{account};audio_codecs=PCMU/8000/1{srtp}{answers}{outbound}\n");
     std::fs::write(folder.join("accounts"), account)?;
     std::fs::write(folder.join("contacts"), "")?;
     Ok(())

@@ -363,6 +363,8 @@ fn phones(values: &mut Flat, phones: &Phones) {
     values.now("expires_min", spoken(phones.bounds.expires_min));
     values.now("expires_max", spoken(phones.bounds.expires_max));
     values.now("contacts_max", phones.bounds.contacts_max);
+    let algorithms = phones.bounds.algorithms.iter().map(|one| one.name());
+    values.list("digest", &algorithms.collect::<Vec<_>>());
     values.now("media", media_name(phones.media));
     let suites: Vec<&str> = phones.crypto.iter().map(|suite| suite.name()).collect();
     values.list("crypto", &suites);

@@ -157,3 +157,21 @@ fn faults_name_line_key_and_fix() {
         "{shown}"
     );
 }
+
+#[test]
+fn phones_take_the_place_of_a_phone_system() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("phones.csv"), "alice,hunter2\n").unwrap();
+    let path = folder.path().join("ringfence.toml");
+    std::fs::write(&path, BASE).unwrap();
+    let warnings = load(&path).unwrap().warnings;
+    let shown: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        shown.iter().any(|line| line.contains("has no trunk")),
+        "{shown:?}"
+    );
+    assert!(
+        !shown.iter().any(|line| line.contains("has no pbx")),
+        "{shown:?}"
+    );
+}

@@ -77,6 +77,10 @@ impl Core {
         }
         let called = numbering::called_of(message).ok_or(404u16)?;
         let mut route = route(&plan, candidates, &called).map_err(|refused| refused.status)?;
+        if route.callee.is_some() {
+            let target = self.target_of(now, &route, message).ok_or(480u16)?;
+            route.target = Some(Box::new(target));
+        }
         let identity = identity::identify(&plan, &route, message).map_err(|_| 403u16)?;
         let way = self.ways(now, &plan, &route).first().copied();
         let way = way.ok_or(503u16)?;

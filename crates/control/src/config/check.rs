@@ -221,7 +221,10 @@ fn check_peers_of_site(report: &mut Report<'_>, config: &Config, site: &Site, ki
         .peers
         .iter()
         .any(|peer| peer.kind == kind && peer.site == site.name);
-    if !has_one && !report.incomplete {
+    let phones = config.phones.iter().any(|phones| phones.site == site.name);
+    // Phones take the place of a phone system.
+    let needed = kind == PeerKind::Trunk || !phones;
+    if !has_one && needed && !report.incomplete {
         let name = kind_name(kind);
         let message = format!("has no {name}, so no call can pass");
         let fix = format!("add a [{name}.NAME] table with site = \"{}\"", site.name);

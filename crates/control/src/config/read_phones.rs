@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ringfence_session::plan::{MediaPolicy, NumberRange};
 use ringfence_session::registrar::group::{Bounds, Digests};
+use ringfence_sip::digest::Algorithm;
 
 use super::model::{PhoneUser, Phones, Site};
 use super::read_peer::Names;
@@ -72,6 +73,10 @@ fn read(
     let expires_min = section.duration("expires_min", minute_to_day.clone(), false);
     let expires_max = section.duration("expires_max", minute_to_day, false);
     let contacts_max = section.integer("contacts_max", 1..=100);
+    let algorithms = section.list("digest", |text| {
+        let words = [("sha-256", Algorithm::Sha256), ("md5", Algorithm::Md5)];
+        values::one_of(text, &words)
+    });
     let media = section.one_of(
         "media",
         &[
@@ -88,6 +93,7 @@ fn read(
         expires_min: expires_min.unwrap_or(standard.expires_min),
         expires_max: expires_max.unwrap_or(standard.expires_max),
         contacts_max: contacts_max.map_or(standard.contacts_max, |most| most as usize),
+        algorithms: strongest_first(algorithms).unwrap_or(standard.algorithms),
     };
     if bounds.expires_min > bounds.expires_max {
         let key = format!("{path}.expires_min");
@@ -117,6 +123,14 @@ fn read(
             .unwrap_or_else(|| values::SUITES.to_vec()),
         channels: channels.unwrap_or_default() as u32,
     }
+}
+
+/// Without doubles; `None` when none is named.
+fn strongest_first(named: Option<Vec<Algorithm>>) -> Option<Vec<Algorithm>> {
+    let mut named = named.filter(|named| !named.is_empty())?;
+    named.sort_by(|a, b| b.cmp(a));
+    named.dedup();
+    Some(named)
 }
 
 /// Registration at the edge, or through it.

@@ -2,7 +2,8 @@
 //!
 //! A request without good credentials costs a nonce, which is not remembered, and one answer. The
 //! answer is the same whoever is named; a name that is no user is verified against the digest of
-//! nobody. MD5 is offered beside SHA-256, for phones that know nothing better.
+//! nobody. MD5 is offered beside SHA-256, for phones that know nothing better; some of those
+//! stumble over the other, so a group may offer one alone.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,9 +24,6 @@ pub(crate) const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Nonces whose counts are kept in one worker.
 pub(crate) const NONCES_KEPT: usize = 32_768;
-
-/// What we offer, strongest first (RFC 8760 §2.4).
-const OFFERED: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
 
 /// The header with a phone's credentials, and the status and header that ask for them. A
 /// REGISTER is answered as the registrar (RFC 3261 §22.2), anything else as the proxy that the
@@ -104,7 +102,9 @@ impl Core {
         let user = group.index_of(credentials.username);
         let known = user.and_then(|index| group.user(index));
         let digests = known.map_or(&self.nobody, |user| &user.digests);
-        let Some(ha1) = digests.of(credentials.algorithm) else {
+        let offered = group.algorithms.contains(&credentials.algorithm);
+        let ha1 = digests.of(credentials.algorithm);
+        let Some(ha1) = ha1.filter(|_| offered) else {
             return Verdict::Wrong;
         };
         let method = message
@@ -134,7 +134,7 @@ impl Core {
         }
     }
 
-    /// Asks for credentials: under both algorithms, or, where a datagram from who knows where was
+    /// Asks for credentials: under all algorithms of the group, or, where a datagram from who knows where was
     /// too short for that, under the one that every phone knows.
     fn challenge(
         &mut self,
@@ -149,15 +149,16 @@ impl Core {
         let nonce = self
             .nonces
             .mint(now, flow.remote.ip(), realm, &mut *self.entropy);
-        let [strong, weak] =
-            OFFERED.map(|algorithm| Challenge::new(algorithm, realm, nonce.as_bytes(), stale));
+        let of = |algorithm: &Algorithm| Challenge::new(*algorithm, realm, nonce.as_bytes(), stale);
+        let offered: Vec<Challenge> = group.algorithms.iter().map(of).collect();
         let sent = self.answer_unproven(flow, message, status, |writer| {
-            writer.header(header, strong.to_string());
-            writer.header(header, weak.to_string());
+            for challenge in &offered {
+                writer.header(header, challenge.to_string());
+            }
         });
-        if !sent {
+        if let (false, Some(weakest)) = (sent, offered.last()) {
             self.answer_unproven(flow, message, status, |writer| {
-                writer.header(header, weak.compacted());
+                writer.header(header, weakest.compacted());
             });
         }
     }

@@ -29,6 +29,8 @@ pub struct PhoneGroup {
     pub expires_max: Duration,
     /// Most contacts of one user.
     pub contacts_max: usize,
+    /// What is offered in challenges, strongest first, and believed in answers.
+    pub algorithms: Vec<Algorithm>,
     users: Vec<PhoneUser>,
     /// Numbers in order, each with the index of its user.
     numbers: Vec<(String, usize)>,
@@ -43,6 +45,8 @@ pub struct Bounds {
     pub expires_max: Duration,
     /// Most contacts of one user.
     pub contacts_max: usize,
+    /// Digest algorithms, strongest first.
+    pub algorithms: Vec<Algorithm>,
 }
 
 impl Default for Bounds {
@@ -51,6 +55,7 @@ impl Default for Bounds {
             expires_min: Duration::from_secs(60),
             expires_max: Duration::from_secs(3600),
             contacts_max: 10,
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         }
     }
 }
@@ -133,6 +138,7 @@ impl PhoneGroup {
             expires_min: bounds.expires_min,
             expires_max: bounds.expires_max,
             contacts_max: bounds.contacts_max,
+            algorithms: bounds.algorithms,
             users,
             numbers,
         }

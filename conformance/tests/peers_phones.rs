@@ -1,0 +1,205 @@
+//! Phones that register at the edge: real ones over TLS and SRTP, and those who try to guess.
+
+use std::process::Command;
+use std::time::Duration;
+
+use ringfence_conformance::certificates::Authority;
+use ringfence_conformance::scene::{A_WHILE, Scene};
+use ringfence_peers::baresip::{self, Baresip};
+use ringfence_peers::edge::{EDGE, Edge, Setup};
+use ringfence_peers::net::Network;
+use ringfence_peers::process::Process;
+use ringfence_peers::sipp;
+use ringfence_peers::{tools, wait};
+use tempfile::TempDir;
+
+const ALICE_HZ: u32 = 440;
+const BOB_HZ: u32 = 1_000;
+/// Sound that each must have heard, the other's share of it, and the most that may be one's own.
+const HEARD_S: f64 = 2.0;
+const CLEAN: f64 = 0.9;
+const ECHO: f64 = 0.02;
+
+/// How long one scan may take.
+const SCAN: Duration = Duration::from_secs(40);
+
+/// A scene with `[phones.remote]`: alice, bob and 100.
+fn scene(test: &str, programs: &[&str]) -> Option<(Scene, Authority, TempDir)> {
+    if !tools::need(test, programs) {
+        return None;
+    }
+    let authority = Authority::new();
+    let network = Network::claim().expect("a network of our own");
+    let folder = tempfile::tempdir().expect("a folder");
+    let users = folder.path().join("phones.csv");
+    let lines = "alice,wonderland,+13305550107\nbob,builder\n100,correct-horse-battery\n";
+    std::fs::write(&users, lines).expect("written");
+    let setup = Setup {
+        identity: Some(authority.identity(network.outside(EDGE).into())),
+        tables: format!(
+            "[phones.remote]\nsite = \"summit\"\nlisten = \"outside\"\n\
+             realm = \"summit.example\"\n\
+             digest = [\"md5\"]\nusers = {{ file = \"{}\" }}\n",
+            users.display()
+        ),
+        ..Setup::default()
+    };
+    let edge = Edge::start(&network, &setup).expect("the edge starts");
+    Some((Scene { network, edge }, authority, folder))
+}
+
+/// A phone that registers over TLS and speaks SRTP; it is registered when this returns.
+fn phone(scene: &Scene, authority: &Authority, host: u8, user: &str, password: &str) -> Baresip {
+    let edge = scene.edge.outside_tls();
+    let address = scene.network.outside(host);
+    let (chain, key) = authority.identity(address.into());
+    let setup = baresip::Setup {
+        address,
+        port: scene.network.sip_port(),
+        user: user.to_owned(),
+        transport: "tls",
+        srtp: true,
+        account: Some(format!(
+            "<sip:{user}@summit.example;transport=tls>;regint=60;auth_user={user};\
+             auth_pass={password}"
+        )),
+        outbound: Some(format!("sip:{edge};transport=tls")),
+        answers: true,
+        hertz: if user == "alice" { ALICE_HZ } else { BOB_HZ },
+        tls: Some((chain + &key, authority.pem())),
+    };
+    let mut phone = Baresip::start(&setup).expect("baresip starts");
+    phone.wait_for("REGISTER_OK", A_WHILE).expect("registered");
+    phone
+}
+
+#[test]
+fn two_phones_register_over_tls_talk_over_srtp_and_reach_the_trunk() {
+    let name = "two_phones_register_over_tls_talk_over_srtp_and_reach_the_trunk";
+    let Some((scene, authority, _folder)) = scene(name, &["baresip", "sipp"]) else {
+        return;
+    };
+    let mut alice = phone(&scene, &authority, 41, "alice", "wonderland");
+    let mut bob = phone(&scene, &authority, 42, "bob", "builder");
+    let listed = scene.edge.ask(&["phones", "list"]).expect("a list");
+    let contacts = |user: &str| -> usize {
+        let phones = listed["phones"].as_array().expect("phones");
+        let found = phones.iter().find(|phone| phone["user"] == user);
+        found.expect("a user")["contacts"]
+            .as_array()
+            .map_or(0, Vec::len)
+    };
+    assert_eq!(
+        (contacts("alice"), contacts("bob"), contacts("100")),
+        (1, 1, 0),
+        "{listed}"
+    );
+
+    alice
+        .command("dial", "sip:bob@summit.example")
+        .expect("dialled");
+    alice
+        .wait_for("CALL_ESTABLISHED", A_WHILE)
+        .expect("answered");
+    wait::until_true("both heard enough", A_WHILE, || {
+        alice.heard_seconds() > HEARD_S && bob.heard_seconds() > HEARD_S
+    })
+    .unwrap_or_else(|error| panic!("{error}:\n{}", scene.edge.counted()));
+    alice.command("hangup", "").expect("hung up");
+    alice.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
+    bob.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
+    for (who, heard, own, theirs) in [
+        ("alice", alice.heard(), ALICE_HZ, BOB_HZ),
+        ("bob", bob.heard(), BOB_HZ, ALICE_HZ),
+    ] {
+        let heard = heard.expect("a recording");
+        let (clean, echo) = (heard.share_at(theirs), heard.share_at(own));
+        assert!(clean > CLEAN, "{who} heard {theirs} Hz at {clean:.3}");
+        assert!(echo < ECHO, "{who} heard itself at {echo:.3}");
+    }
+
+    let carrier = scene.callee(ringfence_conformance::scene::From::Pbx, sipp::UAS_CALL);
+    let carrier = carrier.start().expect("a carrier");
+    alice
+        .command("dial", "sip:+12165550123@summit.example")
+        .expect("dialled");
+    alice
+        .wait_for("CALL_ESTABLISHED", A_WHILE)
+        .expect("answered by the carrier");
+    alice.command("hangup", "").expect("hung up");
+    alice.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
+    assert_eq!(carrier.end().expect("a count").failed, 0);
+}
+
+#[test]
+fn a_restart_forgets_no_registration() {
+    let name = "a_restart_forgets_no_registration";
+    let Some((mut scene, authority, _folder)) = scene(name, &["baresip"]) else {
+        return;
+    };
+    let mut alice = phone(&scene, &authority, 41, "alice", "wonderland");
+    let registered = |scene: &Scene| {
+        let listed = scene.edge.ask(&["phones", "list"]).expect("a list");
+        listed["phones"][1]["contacts"]
+            .as_array()
+            .map_or(0, Vec::len)
+    };
+    assert_eq!(registered(&scene), 1);
+    // A phone that ends by itself would say goodbye.
+    alice.process().signal(libc::SIGKILL);
+    scene.edge.process().signal(libc::SIGTERM);
+    scene.edge.process().wait(A_WHILE).expect("it ends");
+    scene.edge.restart().expect("it starts again");
+    assert_eq!(
+        registered(&scene),
+        1,
+        "its binding is known, and its way awaited"
+    );
+}
+
+/// Runs a scanner and gives back what it printed.
+#[track_caller]
+fn scan(program: &str, arguments: &[&str]) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(program);
+    let command = command.args(arguments).current_dir(folder.path());
+    let mut process = Process::start(program, command).expect("it starts");
+    if process.wait(SCAN).is_err() {
+        process.signal(libc::SIGINT);
+        let _ended = process.wait(Duration::from_secs(5));
+        process.stop();
+    }
+    process.lines().join("\n")
+}
+
+#[test]
+fn scanners_learn_neither_users_nor_passwords_from_the_registrar() {
+    let name = "scanners_learn_neither_users_nor_passwords_from_the_registrar";
+    let Some((scene, _authority, _folder)) = scene(name, &["svwar", "svcrack"]) else {
+        return;
+    };
+    let edge = scene.edge.outside();
+    let (port, host) = (edge.port().to_string(), edge.ip().to_string());
+    for method in ["REGISTER", "INVITE", "OPTIONS"] {
+        let printed = scan(
+            "svwar",
+            &["--force", "-e", "99-101", "-m", method, "-p", &port, &host],
+        );
+        // 100 is a user, 99 and 101 are not: what is said of one is said of all.
+        let said = |extension: &str| {
+            let mut lines = printed.lines();
+            let line = lines.find(|line| line.contains(&format!("| {extension} ")));
+            line.map(|line| line.replace(extension, "N").replace(' ', ""))
+        };
+        assert_eq!(said("100"), said("101"), "{method}:\n{printed}");
+        assert_eq!(said("100"), said("99"), "{method}:\n{printed}");
+    }
+    let printed = scan(
+        "svcrack",
+        &["-u", "100", "-r", "100-110", "-p", &port, &host],
+    );
+    assert!(
+        !printed.contains("| Password") && !printed.contains("The password"),
+        "{printed}"
+    );
+}
