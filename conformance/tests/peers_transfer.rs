@@ -18,6 +18,7 @@ fn a_baresip_inside_transfers_a_caller_to_a_number_outside() {
         user: user.to_owned(),
         transport: "udp",
         srtp: false,
+        account: None,
         outbound: None,
         answers: true,
         hertz: 440,
