@@ -4,6 +4,7 @@ mod calls;
 mod ladder;
 mod lines;
 mod registrations;
+mod sdp_changes;
 mod status;
 
 use hyper::Method;
@@ -122,13 +123,17 @@ pub(crate) fn trace(target: &Target, id: &str, json: bool, paint: Paint) -> anyh
         #[serde(flatten)]
         trace: &'a Trace,
         record: Option<&'a CallRecord>,
+        /// What the edge made of each session description.
+        sdp: &'a [sdp_changes::SdpChange],
     }
+    let changes = sdp_changes::of(&trace);
     let whole = Whole {
         trace: &trace,
         record: record.as_ref(),
+        sdp: &changes,
     };
     print(&whole, json, || {
-        ladder::text(&trace, record.as_ref(), paint)
+        ladder::text(&trace, record.as_ref(), paint) + &sdp_changes::text(&trace, &changes, paint)
     })?;
     Ok(Exit::Ok)
 }
