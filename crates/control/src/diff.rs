@@ -259,6 +259,12 @@ fn edge(values: &mut Flat, edge: &Edge) {
     values.maybe("workers", edge.workers, Effect::Restart);
     values.restart("log", &edge.log);
     values.restart("log_format", edge.log_format.as_str());
+    if let Some(hep) = &edge.hep {
+        values.table("edge.hep".to_owned());
+        values.restart("collector", hep.collector);
+        values.restart("id", hep.id);
+        values.maybe("password", hep.password.as_ref(), Effect::Restart);
+    }
 }
 
 fn limits(values: &mut Flat, config: &Config) {

@@ -74,6 +74,7 @@ fn check(table: &str, heading: &str) {
 #[test]
 fn the_manual_names_every_key_and_invents_none() {
     check("edge", "edge");
+    check("edge.hep", "edge.hep");
     check("limits", "limits");
     check("listen.a", "listen.NAME");
     check("tenant.a", "tenant.NAME");

@@ -18,6 +18,7 @@ pub mod ring;
 mod run;
 pub mod sources;
 pub mod stream;
+pub mod tap;
 pub mod throttle;
 pub mod tls;
 mod token;

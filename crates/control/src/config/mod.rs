@@ -32,7 +32,7 @@ use toml::de::DeTable;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
-    Accepted, Account, Config, DialTo, Dialling, Edge, Listen, LogFormat, MediaRange, Numbers,
+    Accepted, Account, Config, DialTo, Dialling, Edge, Hep, Listen, LogFormat, MediaRange, Numbers,
     Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError, SecretSource, Site, Tenant,
 };
 pub use read_phones::is_user_name;

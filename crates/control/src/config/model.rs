@@ -80,6 +80,19 @@ pub struct Edge {
     pub log: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Where copies of signalling go (`[edge.hep]`), if anywhere.
+    pub hep: Option<Hep>,
+}
+
+/// A collector of signalling by HEP 3 (`[edge.hep]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hep {
+    /// Its address; UDP.
+    pub collector: SocketAddr,
+    /// The number of this edge at the collector.
+    pub id: u32,
+    /// The password that the collector asks for.
+    pub password: Option<SecretSource>,
 }
 
 impl Edge {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringfence_session::plan::Limits;
 use toml::de::DeTable;
 
-use super::model::{Edge, LogFormat};
+use super::model::{Edge, Hep, LogFormat};
 use super::report::Report;
 use super::table::Section;
 use super::values;
@@ -15,6 +15,10 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 const WORKERS_MAX: u64 = 128;
 const CALLS_MAX: u64 = 1_000_000;
 const TRACE_BYTES_MAX: u64 = 4 << 30;
+/// The port that collectors listen on.
+const HEP_PORT: u16 = 9060;
+/// What an edge is called at a collector when it is not said.
+const HEP_ID: u32 = 1;
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -72,7 +76,9 @@ fn read_edge(report: &mut Report<'_>, table: &DeTable<'_>, limits: &mut Limits) 
     if let Some(bytes) = section.parsed("trace_memory", trace_memory) {
         limits.trace_bytes = bytes;
     }
+    let hep = section.table("hep");
     section.finish();
+    let hep = hep.and_then(|table| read_hep(report, table));
     Edge {
         name: name.unwrap_or_else(|| "ringfence".to_owned()),
         data,
@@ -81,7 +87,32 @@ fn read_edge(report: &mut Report<'_>, table: &DeTable<'_>, limits: &mut Limits) 
         workers: workers.and_then(|workers| u8::try_from(workers).ok()),
         log: log.unwrap_or_else(|| "info".to_owned()),
         log_format: log_format.unwrap_or_default(),
+        hep,
     }
+}
+
+fn read_hep(report: &mut Report<'_>, table: &DeTable<'_>) -> Option<Hep> {
+    let mut section = Section::new(report, "edge.hep", table);
+    let collector = section.parsed("collector", |text| values::socket_address(text, HEP_PORT));
+    let id = section.integer("id", 0..=u64::from(u32::MAX));
+    let password = section.secret("password");
+    if let Some(source) = &password
+        && let Err(error) = source.read()
+    {
+        let message = format!("cannot be read: {error}");
+        section.report().error(
+            "edge.hep.password",
+            message,
+            "name a file or a variable that holds it",
+        );
+    }
+    section.require("collector", "write collector = \"192.0.2.50:9060\"");
+    section.finish();
+    Some(Hep {
+        collector: collector?,
+        id: id.and_then(|id| u32::try_from(id).ok()).unwrap_or(HEP_ID),
+        password,
+    })
 }
 
 fn trace_memory(text: &str) -> Result<usize, values::Fault> {

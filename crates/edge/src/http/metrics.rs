@@ -5,6 +5,7 @@
 //! to this edge and not to the process.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Router;
 use axum::extract::State;
@@ -76,6 +77,10 @@ fn publish_edge(shared: &Shared) {
     counter!("ringfence_records_lost_total").absolute(records.lost);
     let failing = records.state == RecordsState::Failing;
     gauge!("ringfence_records_failing").set(f64::from(u8::from(failing)));
+    if let Some(export) = &shared.export {
+        counter!("ringfence_hep_sent_total").absolute(export.sent.load(Relaxed));
+        counter!("ringfence_hep_lost_total").absolute(export.lost.load(Relaxed));
+    }
     for peer in &shared.applied.load().plan.peers {
         let health = peer.usage.health();
         let labels = || vec![Label::new("peer", peer.key.clone())];

@@ -53,6 +53,8 @@ struct Threads {
     workers: Vec<JoinHandle<()>>,
     control: Option<JoinHandle<()>>,
     records: Option<RecordsThread>,
+    /// Ends by itself after the workers.
+    export: Option<JoinHandle<()>>,
     /// Held as long as the edge runs.
     lock: Option<File>,
 }
@@ -98,6 +100,9 @@ impl Edge {
         }
         for worker in threads.workers.drain(..) {
             let _ = worker.join();
+        }
+        if let Some(export) = threads.export.take() {
+            let _ = export.join();
         }
         if let Some(records) = threads.records.take() {
             records.finish();

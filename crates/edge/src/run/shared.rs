@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::records::Progress;
 use crate::ring::RingSender;
+use crate::tap::TapCounters;
 use crate::worker::mailbox::{Command, Reload};
 use crate::worker::snapshot::WorkerSnapshot;
 
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) commands: Vec<RingSender<Command>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) store: Arc<SqliteRecords>,
+    /// What became of the copies for a collector, if there is one.
+    pub(crate) export: Option<Arc<TapCounters>>,
     pub(crate) draining: AtomicBool,
     /// Set once the workers are told to end.
     pub(crate) stop: AtomicBool,

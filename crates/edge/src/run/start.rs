@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
-use ringfence_base::{Entropy, WorkerIndex};
-use ringfence_control::config::Config;
+use ringfence_base::{Entropy, Secret, WorkerIndex};
+use ringfence_control::config::{self, Config};
 use ringfence_dialog::TimerTable;
 use ringfence_session::core::{Core, CoreConfig};
 use ringfence_session::owner::Ownership;
@@ -28,6 +28,8 @@ use crate::entropy::SystemEntropy;
 use crate::host;
 use crate::http::Servers;
 use crate::records::{self, RecordSender, WAITING_MAX};
+use crate::tap::TapSender;
+use crate::tap::hep::{self, Collector};
 use crate::tls::build::TlsError;
 use crate::worker::bind::{BindError, Bound, WorkerSockets, bind_all};
 use crate::worker::mailbox::{Notice, Reload};
@@ -55,6 +57,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The export of signalling.
+    #[error("signalling cannot be exported to edge.hep.collector")]
+    Export(#[source] io::Error),
     /// Another edge runs with this folder.
     #[error("another edge is running with the folder {}", path.display())]
     Running {
@@ -122,6 +127,8 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
             errors: bound.errors,
         });
     }
+    let tapped = start_export(&config.edge).map_err(StartError::Export)?;
+    let (tap, export) = tapped.unzip();
     let progress = Arc::clone(sender.progress());
     let shared = Arc::new(Shared {
         started: unix_now(),
@@ -133,6 +140,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
             .collect(),
         progress: Arc::clone(&progress),
         store: Arc::clone(&store),
+        export: tap.as_ref().map(TapSender::counters),
         draining: AtomicBool::new(false),
         stop: AtomicBool::new(false),
         wishes,
@@ -151,6 +159,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
 
     let workers = Crew {
         timers: options.timers,
+        tap,
         shared: prepared.reload,
         records: sender,
         notices,
@@ -169,6 +178,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         .get_mut()
         .unwrap_or_else(|poison| poison.into_inner());
     threads.lock = Some(lock);
+    threads.export = export;
     threads.records = Some(records::start(store, queue, progress).map_err(StartError::System)?);
     for (index, worker) in workers.into_iter().enumerate() {
         let thread = spawn(format!("rf-worker-{index}"), move || worker.run());
@@ -264,6 +274,23 @@ fn restore_registrations(runtime: &Runtime, store: &SqliteRecords, plan: &Plan) 
     }
 }
 
+/// Starts the export to the collector of `edge`, if it names one.
+fn start_export(edge: &config::Edge) -> io::Result<Option<(TapSender, JoinHandle<()>)>> {
+    let Some(hep) = &edge.hep else {
+        return Ok(None);
+    };
+    let password = hep.password.as_ref().map(|source| {
+        let secret = source.read().map_err(io::Error::other)?;
+        io::Result::Ok(Secret::new(secret.expose().trim_ascii().to_vec()))
+    });
+    let collector = Collector {
+        address: hep.collector,
+        id: hep.id,
+        password: password.transpose()?,
+    };
+    hep::start(collector).map(Some)
+}
+
 fn skipped_pairs(bound: &Bound) -> impl Iterator<Item = String> {
     bound.media_skipped.iter().map(|(listener, pairs)| {
         let warning = format!("listen.{listener}.media: {pairs} port pairs are in use by others");
@@ -289,6 +316,7 @@ struct Crew {
     shared: Reload,
     records: RecordSender,
     notices: mpsc::Sender<Notice>,
+    tap: Option<TapSender>,
 }
 
 impl Crew {
@@ -329,6 +357,7 @@ impl Crew {
                 shared: self.shared.clone(),
                 records: self.records.clone(),
                 notices: self.notices.clone(),
+                tap: self.tap.clone(),
             })?);
         }
         Ok(made)

@@ -31,6 +31,7 @@ use crate::epoll::{Poller, Ready, Waker};
 use crate::records::RecordSender;
 use crate::ring::{RingReceiver, RingSender, ring};
 use crate::stream::Streams;
+use crate::tap::{Tap, TapSender};
 use crate::throttle::Throttle;
 use crate::token::Token;
 use bind::WorkerSockets;
@@ -93,6 +94,8 @@ pub(crate) struct WorkerSetup {
     pub(crate) shared: Reload,
     pub(crate) records: RecordSender,
     pub(crate) notices: tokio::sync::mpsc::Sender<Notice>,
+    /// Where copies of messages go, if anybody watches.
+    pub(crate) tap: Option<TapSender>,
 }
 
 /// One worker. Made on the thread that starts it, run on its own.
@@ -106,6 +109,7 @@ pub(crate) struct Worker {
     commands: RingReceiver<Command>,
     core: Core,
     router: Router,
+    tap: Tap,
     udp: UdpSignalling,
     media: MediaSockets,
     streams: Streams,
@@ -155,6 +159,7 @@ impl Worker {
             commands: station.commands,
             core,
             router,
+            tap: Tap::new(setup.tap, anchor, &plan),
             udp,
             media,
             streams,
@@ -278,6 +283,7 @@ impl Worker {
                 core,
                 router,
                 counters,
+                tap: &self.tap,
             };
             let index = &mut self.handover_index;
             receive_handover(
@@ -401,6 +407,7 @@ impl Worker {
         if anchor_is_off(&self.clock, &self.anchor) {
             tracing::warn!(worker = self.index.raw(), "the host's clock was set");
             self.anchor = self.clock.anchor();
+            self.tap.set_anchor(self.anchor);
             self.core.handle_input(now, Input::Anchor(self.anchor));
         }
     }
@@ -464,6 +471,7 @@ impl Worker {
             core,
             router,
             counters,
+            tap: &self.tap,
         };
         (inbound, &mut self.udp, &mut self.streams, &self.poller)
     }

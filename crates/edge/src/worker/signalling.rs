@@ -15,6 +15,7 @@ use super::snapshot::WorkerCounters;
 use crate::epoll::{Interest, Poller};
 use crate::ring::RingSender;
 use crate::stream::{StreamSink, Streams};
+use crate::tap::Tap;
 use crate::token::Token;
 use crate::udp::{ReceiveBatch, SendBatch, UdpSocket};
 
@@ -47,10 +48,12 @@ pub(crate) struct Inbound<'a> {
     pub(crate) core: &'a mut Core,
     pub(crate) router: &'a Router,
     pub(crate) counters: &'a mut WorkerCounters,
+    pub(crate) tap: &'a Tap,
 }
 
 impl StreamSink for Inbound<'_> {
     fn message(&mut self, flow: Flow, message: &Message<'_>, names: &Arc<[String]>) -> bool {
+        self.tap.received(self.now, &flow, message.bytes());
         let owner = self.router.ownership.owner_of(message);
         if owner == self.router.worker {
             let input = Input::Message {
@@ -241,6 +244,9 @@ pub(crate) fn pump(
     let mut any = false;
     while let Some(transmit) = inbound.core.poll_transmit() {
         any = true;
+        inbound
+            .tap
+            .sent(inbound.now, &transmit.flow, &transmit.bytes);
         if transmit.flow.transport == Transport::Udp {
             udp.send(transmit, inbound.counters);
             continue;
