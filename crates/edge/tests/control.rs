@@ -379,8 +379,14 @@ fn a_call_that_a_crash_cut_off_is_in_the_records_after_the_next_start() {
     let left = tempfile::tempdir().unwrap();
     let file = write_config(left.path(), &Net::new().config("workers = 1", ""));
     let config = ringfence_control::load(&file).unwrap().config;
-    std::fs::create_dir_all(&config.edge.data).unwrap();
+    let mut attempts = 0;
     let edge = eventually("the mark of the call", || {
+        // A folder each time: the last edge may still have its files mapped into memory.
+        attempts += 1;
+        let mut config = config.clone();
+        config.edge.data = left.path().join(format!("data-{attempts}"));
+        config.edge.control = config.edge.data.join("control.sock");
+        std::fs::create_dir_all(&config.edge.data).unwrap();
         for entry in std::fs::read_dir(setup.folder.path().join("data")).unwrap() {
             let path = entry.unwrap().path();
             if path
