@@ -66,6 +66,7 @@ mod routing;
 mod session_timer;
 mod setup;
 mod supervise;
+pub mod targets;
 #[cfg(test)]
 mod testing;
 pub mod trace;
