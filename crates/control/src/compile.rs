@@ -13,12 +13,10 @@ use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
 use ringfence_session::plan::{self, PeerId, PeerKind, Plan, SiteId, TenantId};
 use ringfence_session::policy::{PeerPolicy, SitePolicy};
 use ringfence_session::registrar::group::{PhoneGroup, PhoneUser};
+use ringfence_session::targets::{TTL_MAX, Targets, Wanted};
 use ringfence_session::usage::Usage;
 
 use crate::config::{Config, DialTo, Dialling, Peer, Phones};
-
-/// Most addresses of one peer that are kept.
-pub const ADDRESSES_PER_PEER_MAX: usize = 16;
 
 /// A plan, and the peers whose names had no address.
 #[derive(Debug)]
@@ -27,6 +25,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// What was not resolved; the edge says so and tries again later.
     pub unresolved: Vec<Unresolved>,
+    /// For how long the addresses hold; `None` when no peer has a name.
+    pub ttl: Option<Duration>,
 }
 
 /// A peer whose name has no address that its listener can reach.
@@ -42,24 +42,30 @@ pub struct Unresolved {
     pub source: Option<io::Error>,
 }
 
-/// Compiles `config`. `resolve` finds the addresses of a host name with a port, best first; it is
-/// not asked for address literals.
+/// Compiles `config`. `resolve` finds where a name is (RFC 3263); it is not asked for address
+/// literals.
 ///
 /// The plan's listeners, tenants, sites and peers have the indexes of the configuration's lists;
 /// after the peers come those that groups of phones go by.
 /// Its counters are new: see `Plan::adopt_usage` for a reload.
-pub fn compile(
-    config: &Config,
-    resolve: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
-) -> Compiled {
+pub fn compile(config: &Config, resolve: &dyn Fn(&Wanted) -> io::Result<Targets>) -> Compiled {
     let mut unresolved = Vec::new();
     let mut peers = Vec::new();
+    let mut ttl: Option<Duration> = None;
     for peer in &config.peers {
-        let addresses = addresses(config, peer, resolve).unwrap_or_else(|fault| {
+        let targets = targets(config, peer, resolve).unwrap_or_else(|fault| {
             unresolved.push(fault);
-            Vec::new()
+            Targets {
+                transport: peer.uri.transport,
+                addresses: Vec::new(),
+                ranks: Vec::new(),
+                ttl: TTL_MAX,
+            }
         });
-        peers.push(compile_peer(config, peer, addresses));
+        if peer.uri.address().is_none() {
+            ttl = Some(ttl.map_or(targets.ttl, |least| least.min(targets.ttl)));
+        }
+        peers.push(compile_peer(config, peer, targets));
     }
     let mut phones = Vec::new();
     for group in &config.phones {
@@ -80,33 +86,59 @@ pub fn compile(
         phones,
         limits: config.limits,
     };
-    Compiled { plan, unresolved }
+    Compiled {
+        plan,
+        unresolved,
+        ttl,
+    }
 }
 
-fn addresses(
+fn targets(
     config: &Config,
     peer: &Peer,
-    resolve: &dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
-) -> Result<Vec<SocketAddr>, Unresolved> {
-    let port = peer.uri.port_or_default();
-    if let Some(address) = peer.uri.address() {
-        return Ok(vec![SocketAddr::new(address, port)]);
+    resolve: &dyn Fn(&Wanted) -> io::Result<Targets>,
+) -> Result<Targets, Unresolved> {
+    let uri = &peer.uri;
+    if let Some(address) = uri.address() {
+        return Ok(Targets {
+            transport: uri.transport,
+            addresses: vec![SocketAddr::new(address, uri.port_or_default())],
+            ranks: Vec::new(),
+            ttl: TTL_MAX,
+        });
     }
     let fault = |source| Unresolved {
         peer: peer.key(),
-        host: peer.uri.host.clone(),
+        host: uri.host.clone(),
         source,
     };
-    let mut addresses = resolve(&peer.uri.host, port).map_err(|source| fault(Some(source)))?;
-    let ours = config
-        .listener(&peer.listen)
-        .and_then(|listen| listen.address(peer.uri.transport));
-    addresses.retain(|address| ours.is_none_or(|ours| ours.is_ipv4() == address.is_ipv4()));
-    addresses.truncate(ADDRESSES_PER_PEER_MAX);
-    if addresses.is_empty() {
-        Err(fault(None))
-    } else {
-        Ok(addresses)
+    let listen = config.listener(&peer.listen);
+    let ours = listen.and_then(|listen| listen.address(uri.transport));
+    let targets = resolve(&wanted(config, peer)).map_err(|source| fault(Some(source)))?;
+    let reachable = |address: &SocketAddr| ours.is_none_or(|o| o.is_ipv4() == address.is_ipv4());
+    match targets.addresses.iter().all(reachable) && !targets.addresses.is_empty() {
+        true => Ok(targets),
+        false => Err(fault(None)),
+    }
+}
+
+/// What is to be found for a peer that has a name.
+pub fn wanted(config: &Config, peer: &Peer) -> Wanted {
+    let uri = &peer.uri;
+    let listen = config.listener(&peer.listen);
+    let has =
+        |transport: &Transport| listen.is_some_and(|listen| listen.address(*transport).is_some());
+    let ours = listen.and_then(|listen| listen.address(uri.transport));
+    Wanted {
+        host: uri.host.clone(),
+        port: uri.port,
+        transport: uri.transport_given.then_some(uri.transport),
+        supported: [Transport::Udp, Transport::Tcp, Transport::Tls]
+            .into_iter()
+            .filter(has)
+            .collect(),
+        ipv4: ours.is_none_or(|ours| ours.is_ipv4()),
+        keep_on_failure: false,
     }
 }
 
@@ -176,7 +208,7 @@ fn compile_rule(config: &Config, rule: &Dialling) -> DialRule {
     }
 }
 
-fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> plan::Peer {
+fn compile_peer(config: &Config, peer: &Peer, targets: Targets) -> plan::Peer {
     let site = index(&config.sites, |site| site.name == peer.site);
     let listener = index(&config.listeners, |listen| listen.name == peer.listen);
     plan::Peer {
@@ -184,10 +216,10 @@ fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> pla
         kind: peer.kind,
         site: SiteId::new(site as u16),
         listener: ListenerId::new(listener as u8),
-        transport: peer.uri.transport,
+        transport: targets.transport,
         host: peer.uri.host.clone(),
         port: peer.uri.port,
-        addresses,
+        addresses: targets.addresses,
         accept: peer
             .accept
             .iter()
@@ -204,7 +236,7 @@ fn compile_peer(config: &Config, peer: &Peer, addresses: Vec<SocketAddr>) -> pla
         options_interval: peer.options_interval,
         methods: peer.methods.clone(),
         failover: peer.failover.clone(),
-        ranks: Vec::new(),
+        ranks: targets.ranks,
         account: peer.account.as_ref().map(compile_account).map(Arc::new),
         usage: Arc::new(Usage::default()),
     }
@@ -283,19 +315,33 @@ mod tests {
     use crate::config::tests::{DOCUMENTED, read_text};
     use ringfence_session::plan::MediaPolicy;
 
-    type Addresses = io::Result<Vec<SocketAddr>>;
+    type Found = io::Result<Targets>;
 
-    fn compiled(text: &str, resolve: &dyn Fn(&str, u16) -> Addresses) -> Compiled {
+    fn compiled(text: &str, resolve: &dyn Fn(&Wanted) -> Found) -> Compiled {
         compile(&read_text(text).0.unwrap().config, resolve)
     }
 
-    fn no_names(host: &str, _: u16) -> Addresses {
-        panic!("asked for {host}")
+    fn no_names(wanted: &Wanted) -> Found {
+        panic!("asked for {wanted:?}")
+    }
+
+    fn found(transport: Transport, addresses: &[&str]) -> Found {
+        Ok(Targets {
+            transport,
+            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+            ranks: Vec::new(),
+            ttl: Duration::from_secs(60),
+        })
     }
 
     #[test]
     fn the_documented_configuration_compiles_without_a_resolver() {
-        let Compiled { plan, unresolved } = compiled(DOCUMENTED, &no_names);
+        let Compiled {
+            plan,
+            unresolved,
+            ttl,
+        } = compiled(DOCUMENTED, &no_names);
+        assert_eq!(ttl, None);
         assert!(unresolved.is_empty());
         let (trunk, pbx) = (&plan.peers[0], &plan.peers[1]);
         assert_eq!((trunk.kind, pbx.kind), (PeerKind::Trunk, PeerKind::Pbx));
@@ -317,36 +363,36 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_resolved_to_addresses_of_the_listeners_family() {
+    fn a_name_is_resolved_for_what_its_listener_can_reach() {
         let text = DOCUMENTED.replace("sip:192.0.2.10:5060", "sip:PBX.example");
-        let plan = compiled(&text, &|host, port| {
-            assert_eq!((host, port), ("pbx.example", 5060));
-            Ok(vec![
-                "[2001:db8::1]:5060".parse().unwrap(),
-                "192.0.2.10:5060".parse().unwrap(),
-            ])
+        let compiled = compiled(&text, &|wanted| {
+            assert_eq!(wanted.host, "pbx.example");
+            assert_eq!((wanted.port, wanted.transport), (None, None));
+            assert_eq!(wanted.supported, [Transport::Udp]);
+            assert!(wanted.ipv4);
+            found(Transport::Tcp, &["192.0.2.10:5070"])
         });
-        assert!(plan.unresolved.is_empty());
-        assert_eq!(
-            plan.plan.peers[1].addresses,
-            ["192.0.2.10:5060".parse().unwrap()]
-        );
+        assert!(compiled.unresolved.is_empty());
+        let pbx = &compiled.plan.peers[1];
+        assert_eq!(pbx.addresses, ["192.0.2.10:5070".parse().unwrap()]);
+        assert_eq!(pbx.transport, Transport::Tcp, "as NAPTR has it");
+        assert_eq!(compiled.ttl, Some(Duration::from_secs(60)));
     }
 
     #[test]
     fn a_name_without_address_is_told_and_does_not_stop_the_rest() {
         let text = DOCUMENTED.replace("sip:192.0.2.10:5060", "sip:pbx.example");
-        let Compiled { plan, unresolved } =
-            compiled(&text, &|_, _| Err(io::Error::other("the resolver is down")));
+        let Compiled {
+            plan, unresolved, ..
+        } = compiled(&text, &|_| Err(io::Error::other("the resolver is down")));
         assert_eq!(
             unresolved[0].to_string(),
             "pbx.main.peer: no address for \"pbx.example\""
         );
         assert!(unresolved[0].source.is_some());
         assert!(plan.peers[1].addresses.is_empty());
-        let Compiled { unresolved, .. } = compiled(&text, &|_, _| {
-            Ok(vec!["[2001:db8::1]:5060".parse().unwrap()])
-        });
+        let Compiled { unresolved, .. } =
+            compiled(&text, &|_| found(Transport::Udp, &["[2001:db8::1]:5060"]));
         assert!(
             unresolved[0].source.is_none(),
             "addresses of the wrong family only"

@@ -256,6 +256,10 @@ fn edge(values: &mut Flat, edge: &Edge) {
     values.restart("data", edge.data.display());
     values.restart("control", edge.control.display());
     values.maybe("metrics", edge.metrics, Effect::Restart);
+    if !edge.dns.is_empty() {
+        let servers: Vec<String> = edge.dns.iter().map(ToString::to_string).collect();
+        values.restart("dns", servers.join(", "));
+    }
     values.maybe("workers", edge.workers, Effect::Restart);
     values.restart("log", &edge.log);
     values.restart("log_format", edge.log_format.as_str());

@@ -13,6 +13,7 @@ use ringfence_control::compile::compile;
 use ringfence_control::config;
 use ringfence_media::{PortPair, SocketIndex};
 use ringfence_session::core::{Core, CoreConfig, Input};
+use ringfence_session::targets::{Targets, Wanted};
 use ringfence_sip::{HeaderName, Index};
 
 const CARRIER: &str = "198.51.100.20";
@@ -54,7 +55,16 @@ fn world(trunk: &str, pbx: &str) -> World {
     let config = config::load(&file)
         .unwrap_or_else(|error| panic!("{error}"))
         .config;
-    let resolve = |_: &str, port: u16| Ok(vec![format!("{CARRIER}:{port}").parse().unwrap()]);
+    let resolve = |wanted: &Wanted| {
+        let transport = wanted.transport.unwrap_or(Transport::Udp);
+        let port = wanted.port.unwrap_or(transport.default_port());
+        Ok(Targets {
+            transport,
+            addresses: vec![format!("{CARRIER}:{port}").parse().unwrap()],
+            ranks: Vec::new(),
+            ttl: Duration::from_secs(60),
+        })
+    };
     let plan = compile(&config, &resolve).plan;
     let now = Instant::ZERO + Duration::from_secs(1);
     let core_config = CoreConfig {

@@ -176,7 +176,7 @@ fn line(plan: &plan::Plan, peer: &Peer, compiled: &plan::Peer, now: UnixTime) ->
         site: peer.site.clone(),
         tenant: tenant.map(|tenant| tenant.key.clone()).unwrap_or_default(),
         peer: peer.uri.to_string(),
-        transport: peer.uri.transport.uri_name().to_owned(),
+        transport: compiled.transport.uri_name().to_owned(),
         media: match peer.media {
             MediaPolicy::Either => "either".to_owned(),
             MediaPolicy::Rtp => "rtp".to_owned(),

@@ -74,6 +74,8 @@ pub struct Edge {
     pub metrics: Option<SocketAddr>,
     /// The socket of the control API.
     pub control: PathBuf,
+    /// Name servers for the peers' names; empty is the system's.
+    pub dns: Vec<SocketAddr>,
     /// Worker threads; `None` is one for each core.
     pub workers: Option<u8>,
     /// What is logged, as a filter: `info`, `warn,ringfence_edge=debug`.
@@ -474,6 +476,8 @@ pub struct PeerUri {
     pub port: Option<u16>,
     /// The transport; UDP when not given.
     pub transport: Transport,
+    /// Whether the URI names the transport; else NAPTR may choose another one.
+    pub transport_given: bool,
 }
 
 impl PeerUri {
@@ -495,7 +499,7 @@ impl fmt::Display for PeerUri {
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
-        if self.transport != Transport::Udp {
+        if self.transport_given || self.transport != Transport::Udp {
             write!(f, ";transport={}", self.transport)?;
         }
         Ok(())

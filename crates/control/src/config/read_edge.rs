@@ -64,6 +64,7 @@ fn read_edge(report: &mut Report<'_>, table: &DeTable<'_>, limits: &mut Limits) 
             "write control = \"/run/ringfence/control.sock\"",
         );
     }
+    let dns = section.list("dns", |text| values::socket_address(text, 53));
     let workers = section.integer("workers", 1..=WORKERS_MAX);
     let log = section.parsed("log", values::log_filter);
     let log_format = section.one_of(
@@ -84,6 +85,7 @@ fn read_edge(report: &mut Report<'_>, table: &DeTable<'_>, limits: &mut Limits) 
         data,
         metrics,
         control,
+        dns: dns.unwrap_or_default(),
         workers: workers.and_then(|workers| u8::try_from(workers).ok()),
         log: log.unwrap_or_else(|| "info".to_owned()),
         log_format: log_format.unwrap_or_default(),

@@ -111,6 +111,7 @@ const NO_PEER: PeerUri = PeerUri {
     host: String::new(),
     port: None,
     transport: Transport::Udp,
+    transport_given: false,
 };
 
 fn read_tls(section: &mut Section<'_, '_, '_>) -> PeerTls {

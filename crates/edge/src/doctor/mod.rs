@@ -11,6 +11,7 @@ use std::time::Duration;
 use ringfence_base::UnixTime;
 use ringfence_control::api::{Check, CheckState, Doctor, Line, LineState, Timestamp};
 use ringfence_control::certificate;
+use ringfence_control::compile::wanted;
 use ringfence_control::config::Config;
 
 use crate::clock::unix_now;
@@ -53,7 +54,7 @@ pub fn check_running(config: &Config) -> Doctor {
 pub fn check_stopped(config: &Config) -> Doctor {
     let mut doctor = check_running(config);
     doctor.checks.extend(addresses(config));
-    let plan = ringfence_control::compile(config, &resolve).plan;
+    let plan = ringfence_control::compile(config, &|wanted| resolve(&config.edge.dns, wanted)).plan;
     let context = TlsContext::load(config, &plan);
     let asked = probe::ask_peers(config, &plan, context.as_ref().ok());
     doctor.checks.extend(context.err().map(|error| tls(&error)));
@@ -231,11 +232,11 @@ fn names(config: &Config) -> impl Iterator<Item = Check> {
         let name = format!("name {}", peer.key());
         let host = &peer.uri.host;
         let fix = "correct the name, or the host's resolver";
-        match resolve(host, peer.uri.port_or_default()) {
-            Ok(found) if found.is_empty() => failed(name, format!("{host} has no address"), fix),
+        match resolve(&config.edge.dns, &wanted(config, peer)) {
             Ok(found) => {
-                let found: Vec<String> = found.iter().map(|a| a.ip().to_string()).collect();
-                ok(name, format!("{host} is {}", found.join(", ")))
+                let over = found.transport;
+                let found: Vec<String> = found.addresses.iter().map(|a| a.to_string()).collect();
+                ok(name, format!("{host} is {} over {over}", found.join(", ")))
             }
             Err(error) => failed(name, format!("{host}: {error}"), fix),
         }

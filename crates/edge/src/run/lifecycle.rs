@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::shared::{Shared, Wish};
+use crate::clock::unix_now;
 use crate::worker::mailbox::{Command, Notice};
 
 /// After the drain timeout the core says goodbye for the calls that are left; a far side that
@@ -16,8 +17,8 @@ use crate::worker::mailbox::{Command, Notice};
 const GOODBYE_MAX: Duration = Duration::from_secs(36);
 /// How long workers may take to end once they are told to.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// How often names without an address are tried again.
-const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How often it is asked whether names are due to be looked up again.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the thread waits for.
 pub(crate) struct Lifecycle {
@@ -112,9 +113,14 @@ impl Lifecycle {
     }
 
     fn resolve_again(&self) {
-        if self.shared.applied.load().unresolved {
+        let due = self.shared.applied.load().resolve_at;
+        let is_due = due.is_some_and(|due| unix_now().as_micros() >= due.as_micros());
+        if is_due && !self.shared.resolving.swap(true, Relaxed) {
             let shared = Arc::clone(&self.shared);
-            tokio::task::spawn_blocking(move || shared.resolve_again());
+            tokio::task::spawn_blocking(move || {
+                shared.resolve_again();
+                shared.resolving.store(false, Relaxed);
+            });
         }
     }
 }

@@ -1,11 +1,15 @@
 //! From a configuration to what workers are given, at start and at each reload.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ringfence_base::UnixTime;
 use ringfence_control::api::{ChangeView, Reload as ReloadReport};
+use ringfence_control::compile::Compiled;
 use ringfence_control::config::{Config, ConfigError};
 use ringfence_control::diff::{Effect, applicable, diff};
-use ringfence_session::plan::Plan;
+use ringfence_session::plan::{self, Plan};
+use ringfence_session::targets::{Targets, Wanted};
 
 use super::shared::{Applied, Shared, WorkerSilent};
 use crate::clock::unix_now;
@@ -19,12 +23,66 @@ use crate::worker::mailbox::Reload;
 pub(crate) struct Prepared {
     pub(crate) reload: Reload,
     pub(crate) unresolved: Vec<String>,
+    /// When names are to be looked up again.
+    pub(crate) resolve_at: Option<UnixTime>,
 }
 
 /// Resolves names, reads certificates, compiles. `before` is the plan in use, whose counters go
-/// on. Blocks on the resolver and the disk.
+/// on, and whose addresses stay where the name servers fail. Blocks on the resolver and the disk.
 pub(crate) fn prepare(config: &Config, before: Option<&Plan>) -> Result<Prepared, TlsError> {
-    let compiled = ringfence_control::compile(config, &resolve);
+    finish(config, before, resolved(config, before))
+}
+
+/// The plan of `config`, with names resolved.
+fn resolved(config: &Config, before: Option<&Plan>) -> Compiled {
+    let ask = |wanted: &Wanted| {
+        let kept = before.and_then(|before| last_good(before, wanted));
+        let wanted = Wanted {
+            keep_on_failure: kept.is_some(),
+            ..wanted.clone()
+        };
+        let found = resolve(&config.edge.dns, &wanted);
+        match (found, kept) {
+            (Err(error), Some(kept)) => {
+                tracing::warn!(host = wanted.host, %error,
+                    "a name cannot be resolved; its last addresses are kept");
+                Ok(kept)
+            }
+            (found, _) => found,
+        }
+    };
+    ringfence_control::compile(config, &ask)
+}
+
+/// What `plan` knows of a name.
+fn last_good(plan: &Plan, wanted: &Wanted) -> Option<Targets> {
+    let same = |peer: &&plan::Peer| {
+        peer.host == wanted.host
+            && peer.port == wanted.port
+            && wanted
+                .transport
+                .is_none_or(|transport| transport == peer.transport)
+            && wanted.supported.contains(&peer.transport)
+            && !peer.addresses.is_empty()
+    };
+    let peer = plan.peers.iter().find(same)?;
+    Some(Targets {
+        transport: peer.transport,
+        addresses: peer.addresses.clone(),
+        ranks: peer.ranks.clone(),
+        ttl: RETRY,
+    })
+}
+
+/// How soon names are tried again whose name servers failed.
+const RETRY: Duration = Duration::from_secs(30);
+
+fn finish(
+    config: &Config,
+    before: Option<&Plan>,
+    compiled: Compiled,
+) -> Result<Prepared, TlsError> {
+    let resolve_at = resolve_at(&compiled);
     let unresolved: Vec<String> = compiled
         .unresolved
         .iter()
@@ -49,7 +107,27 @@ pub(crate) fn prepare(config: &Config, before: Option<&Plan>) -> Result<Prepared
             tls,
         },
         unresolved,
+        resolve_at,
     })
+}
+
+/// When the names of `compiled` are to be looked up again.
+fn resolve_at(compiled: &Compiled) -> Option<UnixTime> {
+    let retry = (!compiled.unresolved.is_empty()).then_some(RETRY);
+    let wait = [compiled.ttl, retry].into_iter().flatten().min()?;
+    let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+    Some(UnixTime::from_micros(
+        unix_now().as_micros().saturating_add(micros),
+    ))
+}
+
+/// Whether two plans of one configuration know the same addresses.
+fn same_places(one: &Plan, other: &Plan) -> bool {
+    let places = |peer: &plan::Peer| (peer.transport, peer.addresses.clone(), peer.ranks.clone());
+    one.peers
+        .iter()
+        .map(places)
+        .eq(other.peers.iter().map(places))
 }
 
 /// Why a reload changed nothing.
@@ -87,6 +165,16 @@ impl Shared {
         wanted: Config,
         warnings: Vec<String>,
     ) -> Result<ReloadReport, ReloadError> {
+        self.reload_with(wanted, warnings, None)
+    }
+
+    /// The same with names that are resolved already, if `compiled` has them.
+    fn reload_with(
+        &self,
+        wanted: Config,
+        warnings: Vec<String>,
+        compiled: Option<Compiled>,
+    ) -> Result<ReloadReport, ReloadError> {
         let _one_at_a_time = self
             .reloading
             .lock()
@@ -94,7 +182,8 @@ impl Shared {
         let applied = self.applied.load_full();
         let changes = diff(&applied.config, &wanted);
         let config = applicable(&applied.config, &wanted);
-        let prepared = prepare(&config, Some(&applied.plan)).map_err(ReloadError::Tls)?;
+        let compiled = compiled.unwrap_or_else(|| resolved(&config, Some(&applied.plan)));
+        let prepared = finish(&config, Some(&applied.plan), compiled).map_err(ReloadError::Tls)?;
         let plan = Arc::clone(&prepared.reload.plan);
         self.tell_reload(&prepared.reload)
             .map_err(ReloadError::Worker)?;
@@ -107,6 +196,7 @@ impl Shared {
             at: unix_now(),
             waiting_for_restart: waiting.map(ToString::to_string).collect(),
             unresolved: !prepared.unresolved.is_empty(),
+            resolve_at: prepared.resolve_at,
             warnings: warnings.into_iter().chain(prepared.unresolved).collect(),
         }));
         for change in &changes {
@@ -119,14 +209,34 @@ impl Shared {
         })
     }
 
-    /// Tries the names that had no address again.
+    /// Looks up again the names that are due. Workers hear of it only if something changed.
     pub(crate) fn resolve_again(&self) {
         let applied = self.applied.load_full();
-        if applied.unresolved {
-            let config = Config::clone(&applied.config);
-            if let Err(error) = self.reload(config, Vec::new()) {
-                tracing::warn!(%error, "names could not be resolved again");
+        let config = Config::clone(&applied.config);
+        let compiled = resolved(&config, Some(&applied.plan));
+        if same_places(&compiled.plan, &applied.plan) {
+            let next = resolve_at(&compiled);
+            let _one_at_a_time = self
+                .reloading
+                .lock()
+                .unwrap_or_else(|poison| poison.into_inner());
+            // A reload in between has looked them up itself.
+            if Arc::ptr_eq(&self.applied.load_full(), &applied) {
+                self.applied.store(Arc::new(Applied {
+                    config: Arc::clone(&applied.config),
+                    plan: Arc::clone(&applied.plan),
+                    at: applied.at,
+                    waiting_for_restart: applied.waiting_for_restart.clone(),
+                    warnings: applied.warnings.clone(),
+                    unresolved: applied.unresolved,
+                    resolve_at: next,
+                }));
             }
+            return;
+        }
+        tracing::info!("a peer's name leads to other addresses than before");
+        if let Err(error) = self.reload_with(config, Vec::new(), Some(compiled)) {
+            tracing::warn!(%error, "new addresses could not be taken over");
         }
     }
 }

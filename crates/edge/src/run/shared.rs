@@ -41,6 +41,8 @@ pub(crate) struct Applied {
     pub(crate) warnings: Vec<String>,
     /// Whether a peer's name had no address.
     pub(crate) unresolved: bool,
+    /// When names are to be looked up again.
+    pub(crate) resolve_at: Option<UnixTime>,
 }
 
 /// Shared by the handle, the control thread and the HTTP handlers.
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) applied: ArcSwap<Applied>,
     /// One reload at a time.
     pub(crate) reloading: Mutex<()>,
+    /// Whether names are being looked up.
+    pub(crate) resolving: AtomicBool,
     pub(crate) commands: Vec<RingSender<Command>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) store: Arc<SqliteRecords>,

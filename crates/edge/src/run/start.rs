@@ -134,6 +134,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         started: unix_now(),
         applied: ArcSwap::from_pointee(first_applied(config, &prepared)),
         reloading: Mutex::new(()),
+        resolving: AtomicBool::new(false),
         commands: stations
             .iter()
             .map(|station| station.to_commands.clone())
@@ -305,6 +306,7 @@ fn first_applied(config: Config, prepared: &Prepared) -> Applied {
         at: unix_now(),
         waiting_for_restart: Vec::new(),
         unresolved: !prepared.unresolved.is_empty(),
+        resolve_at: prepared.resolve_at,
         warnings: prepared.unresolved.clone(),
         config: Arc::new(config),
     }

@@ -24,7 +24,7 @@ impl TlsContext {
             context.listeners.push(server.flatten());
         }
         for (peer, compiled) in config.peers.iter().zip(&plan.peers) {
-            if peer.uri.transport == Transport::Tls {
+            if compiled.transport == Transport::Tls {
                 let addresses = compiled.addresses.clone();
                 context
                     .peers

@@ -163,24 +163,26 @@ pub(in crate::config) fn peer_uri(text: &str) -> Result<PeerUri, Fault> {
     }
     let mut parts = rest.split(';');
     let host_port = parts.next().unwrap_or_default();
-    let mut transport = Transport::Udp;
+    let mut transport = None;
     for parameter in parts {
         let value = parameter
             .strip_prefix("transport=")
             .ok_or_else(|| Fault::new("has a parameter that is not transport", EXAMPLE))?;
-        transport = Transport::parse(value.as_bytes()).ok_or_else(|| {
+        let known = Transport::parse(value.as_bytes()).ok_or_else(|| {
             Fault::new(
                 "has an unknown transport",
                 "write udp, tcp or tls after transport=",
             )
         })?;
+        transport = Some(known);
     }
     let (host, port) =
         host_and_port(host_port).ok_or_else(|| fault("has no good host and port"))?;
     Ok(PeerUri {
         host,
         port,
-        transport,
+        transport: transport.unwrap_or(Transport::Udp),
+        transport_given: transport.is_some(),
     })
 }
 
@@ -336,7 +338,7 @@ mod tests {
         );
         check(
             peer_uri("sip:[2001:DB8::1]:5060;transport=udp"),
-            Ok("sip:[2001:db8::1]:5060"),
+            Ok("sip:[2001:db8::1]:5060;transport=udp"),
         );
         check(
             peer_uri("sip:alice@carrier.example"),
@@ -380,7 +382,8 @@ mod tests {
         #[test]
         fn a_peer_reads_back_as_it_is_shown(host in "[a-z][a-z0-9]{0,9}(\\.[a-z][a-z0-9]{0,9}){0,3}", port in proptest::option::of(1u16..), tls: bool) {
             let transport = if tls { Transport::Tls } else { Transport::Udp };
-            let uri = PeerUri { host, port, transport };
+            let transport_given = transport != Transport::Udp;
+            let uri = PeerUri { host, port, transport, transport_given };
             prop_assert_eq!(peer_uri(&uri.to_string()), Ok(uri));
         }
 
