@@ -39,7 +39,7 @@ fn scene(test: &str, programs: &[&str]) -> Option<(Scene, Authority, TempDir)> {
         tables: format!(
             "[phones.remote]\nsite = \"summit\"\nlisten = \"outside\"\n\
              realm = \"summit.example\"\n\
-             digest = [\"md5\"]\nusers = {{ file = \"{}\" }}\n",
+             users = {{ file = \"{}\" }}\n",
             users.display()
         ),
         ..Setup::default()

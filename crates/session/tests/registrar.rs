@@ -92,6 +92,12 @@ fn a_phone_registers_after_a_challenge_rfc3261_10_3() {
 }
 
 #[test]
+fn a_phone_is_asked_for_md5_unless_the_group_says_more() {
+    let algorithms = ringfence_session::registrar::group::Bounds::default().algorithms;
+    assert_eq!(algorithms, [Algorithm::Md5]);
+}
+
+#[test]
 fn md5_alone_is_enough_for_an_old_phone_rfc8760_2() {
     let mut world = world();
     let mut phone = Phone::new(ALICE, "alice");

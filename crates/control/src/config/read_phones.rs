@@ -93,7 +93,7 @@ fn read(
         expires_min: expires_min.unwrap_or(standard.expires_min),
         expires_max: expires_max.unwrap_or(standard.expires_max),
         contacts_max: contacts_max.map_or(standard.contacts_max, |most| most as usize),
-        algorithms: strongest_first(algorithms).unwrap_or(standard.algorithms),
+        algorithms: in_order(algorithms).unwrap_or(standard.algorithms),
     };
     if bounds.expires_min > bounds.expires_max {
         let key = format!("{path}.expires_min");
@@ -125,12 +125,15 @@ fn read(
     }
 }
 
-/// Without doubles; `None` when none is named.
-fn strongest_first(named: Option<Vec<Algorithm>>) -> Option<Vec<Algorithm>> {
-    let mut named = named.filter(|named| !named.is_empty())?;
-    named.sort_by(|a, b| b.cmp(a));
-    named.dedup();
-    Some(named)
+/// In the order of the file, without doubles; `None` when none is named.
+fn in_order(named: Option<Vec<Algorithm>>) -> Option<Vec<Algorithm>> {
+    let mut kept = Vec::new();
+    for algorithm in named? {
+        if !kept.contains(&algorithm) {
+            kept.push(algorithm);
+        }
+    }
+    (!kept.is_empty()).then_some(kept)
 }
 
 /// Registration at the edge, or through it.

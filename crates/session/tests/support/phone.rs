@@ -56,6 +56,7 @@ pub fn with_phones(plan: &mut Plan) {
     let users = vec![user("alice", Some("+13305550107")), user("bob", None)];
     let bounds = Bounds {
         contacts_max: 3,
+        algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
         ..Bounds::default()
     };
     plan.phones
