@@ -226,12 +226,7 @@ impl Core {
         let call_id = self.cookies.new_call_id(&mut *self.entropy);
         let flow = self.call(key).and_then(|call| {
             let peer = call.plan.peer(way.peer)?;
-            let flow = Flow {
-                listener: peer.listener,
-                transport: peer.transport,
-                remote: way.address,
-                connection: None,
-            };
+            let flow = peer.flow_to(way.address);
             our_address(&call.plan, &flow).map(|_| flow)
         });
         let (Some(flow), Some(call)) = (flow, self.calls.get_mut(key.slot as usize)) else {

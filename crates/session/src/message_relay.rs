@@ -95,14 +95,8 @@ impl Core {
         if self.relays.len() >= RELAYS_MAX || !rate(ingress) || !rate(egress) {
             return Err(503);
         }
-        let configured = Flow {
-            listener: egress.listener,
-            transport: egress.transport,
-            remote: way.address,
-            connection: None,
-        };
         let target = route.target.as_deref();
-        let flow = target.map_or(configured, |target| target.flow);
+        let flow = target.map_or(egress.flow_to(way.address), |target| target.flow);
         let ours = our_address(&plan, &flow).ok_or(503u16)?;
         let site = plan.site(route.site);
         let numbering = site.and_then(|site| site.policy.numbering);

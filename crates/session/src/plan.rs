@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringfence_base::net::{ListenerId, Transport};
+use ringfence_base::net::{Flow, ListenerId, Transport};
 use ringfence_rtp::srtp::Suite;
 
 use crate::account::Account;
@@ -229,6 +229,18 @@ pub struct Peer {
     pub account: Option<Arc<Account>>,
     /// Calls now and health, across workers.
     pub usage: Arc<Usage>,
+}
+
+impl Peer {
+    /// The way to it at `remote`, over whatever connection there is.
+    pub(crate) fn flow_to(&self, remote: SocketAddr) -> Flow {
+        Flow {
+            listener: self.listener,
+            transport: self.transport,
+            remote,
+            connection: None,
+        }
+    }
 }
 
 /// Which way a peer faces.

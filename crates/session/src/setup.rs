@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ringfence_base::{Flow, Instant};
+use ringfence_base::Instant;
 use ringfence_dialog::dialog::Dialog;
 use ringfence_dialog::{RequestKind, Tag};
 use ringfence_sip::write::MessageWriter;
@@ -206,12 +206,7 @@ impl Core {
         let egress = plan.peer(route.egress).ok_or(no_route)?;
         let egress_flow = match &route.target {
             Some(target) => target.flow,
-            None => Flow {
-                listener: egress.listener,
-                transport: egress.transport,
-                remote: ways.first().ok_or(no_route)?.address,
-                connection: None,
-            },
+            None => egress.flow_to(ways.first().ok_or(no_route)?.address),
         };
         our_address(&plan, &egress_flow).ok_or(no_route)?;
         let tags = [(); 2].map(|()| self.cookies.new_tag(&mut *self.entropy));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ringfence_base::{ConnectionId, Flow, Instant};
+use ringfence_base::{ConnectionId, Instant};
 use ringfence_dialog::{ClientId, Owner, RequestKind};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Method};
@@ -239,12 +239,7 @@ impl Core {
         let Some(&remote) = live.or(peer.addresses.first()) else {
             return;
         };
-        let flow = Flow {
-            listener: peer.listener,
-            transport: peer.transport,
-            remote,
-            connection: None,
-        };
+        let flow = peer.flow_to(remote);
         let Some(ours) = our_address(&plan, &flow) else {
             return;
         };

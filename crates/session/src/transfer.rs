@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ringfence_base::{Flow, Instant};
+use ringfence_base::Instant;
 use ringfence_dialog::{ClientId, RequestKind};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message, Method, NameAddr, StatusCode, Uri, unescape};
@@ -283,12 +283,7 @@ impl Core {
         let egress = plan.peer(route.egress).ok_or(503u16)?;
         let flow = match &route.target {
             Some(target) => target.flow,
-            None => Flow {
-                listener: egress.listener,
-                transport: egress.transport,
-                remote: address,
-                connection: None,
-            },
+            None => egress.flow_to(address),
         };
         let ours = our_address(&plan, &flow).ok_or(503u16)?;
         let client = self.transactions.reserve_client().map_err(|_| 503u16)?;

@@ -340,13 +340,8 @@ pub(crate) fn registers(
 
 fn subject(plan: &Plan, peer: &Peer) -> Option<Subject> {
     let (account, registering) = registers(peer)?;
-    let toward = Flow {
-        listener: peer.listener,
-        transport: peer.transport,
-        // Only the listener and the transport matter here; the name may have no address yet.
-        remote: std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
-        connection: None,
-    };
+    // Only the listener and the transport matter here; the name may have no address yet.
+    let toward = peer.flow_to(std::net::SocketAddr::from(([0, 0, 0, 0], 0)));
     let ours = our_address(plan, &toward)?;
     let domain = registering.domain.as_deref().unwrap_or(&peer.host);
     let port = match (peer.port, &registering.domain) {
