@@ -32,6 +32,9 @@ pub enum From {
     Pbx,
 }
 
+/// Calls that run through a special scenario.
+pub const FEW: u64 = 10;
+
 impl Scene {
     /// Starts the edge for `test`, or says what of `tools` is missing.
     ///
@@ -87,6 +90,21 @@ impl Scene {
         (caller.calls, caller.rate) = (Some(calls), 50);
         let made = caller.run(A_WHILE).expect("calls");
         [made, callee.end().expect("a count")]
+    }
+
+    /// Opens a plain scene and makes [`FEW`] calls between two scenarios, all of which must go
+    /// well on both sides.
+    ///
+    /// # Panics
+    /// When one does not.
+    #[track_caller]
+    pub fn check_calls(test: &str, from: From, scenarios: [&str; 2]) {
+        let Some(scene) = Scene::open(test, &["sipp"], &Setup::default()) else {
+            return;
+        };
+        let [made, taken] = scene.calls(from, scenarios, FEW);
+        assert_eq!((made.succeeded, made.failed), (FEW, 0), "the caller");
+        assert_eq!(taken.failed, 0, "the callee");
     }
 
     /// Makes `calls` plain calls, all of which must go well on both sides.

@@ -1,7 +1,6 @@
 //! Extensions that only one side of a call has, by SIPp: reliable ringing and UPDATE.
 
 use ringfence_conformance::scene::{From, Scene};
-use ringfence_peers::edge::Setup;
 use ringfence_peers::sipp;
 
 /// Scenarios by file name.
@@ -11,24 +10,11 @@ macro_rules! scenario {
     };
 }
 
-/// Calls that run through a scenario.
-const FEW: u64 = 10;
-
-#[track_caller]
-fn check(test: &str, from: From, scenarios: [&str; 2]) {
-    let Some(scene) = Scene::open(test, &["sipp"], &Setup::default()) else {
-        return;
-    };
-    let [made, taken] = scene.calls(from, scenarios, FEW);
-    assert_eq!((made.succeeded, made.failed), (FEW, 0), "the caller");
-    assert_eq!(taken.failed, 0, "the callee");
-}
-
 #[test]
 fn a_callee_rings_reliably_for_a_caller_that_sends_no_prack_rfc3262_4() {
     let name = "a_callee_rings_reliably_for_a_caller_that_sends_no_prack_rfc3262_4";
     for from in [From::Carrier, From::Pbx] {
-        check(name, from, [sipp::UAC_CALL, scenario!("uas_reliable")]);
+        Scene::check_calls(name, from, [sipp::UAC_CALL, scenario!("uas_reliable")]);
     }
 }
 
@@ -36,6 +22,6 @@ fn a_callee_rings_reliably_for_a_caller_that_sends_no_prack_rfc3262_4() {
 fn a_caller_holds_by_update_a_callee_that_knows_re_invite_alone_rfc3311_5() {
     let name = "a_caller_holds_by_update_a_callee_that_knows_re_invite_alone_rfc3311_5";
     for from in [From::Carrier, From::Pbx] {
-        check(name, from, [scenario!("uac_update"), scenario!("uas_hold")]);
+        Scene::check_calls(name, from, [scenario!("uac_update"), scenario!("uas_hold")]);
     }
 }

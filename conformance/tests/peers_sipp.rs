@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ringfence_conformance::scene::{A_WHILE, From, Scene};
+use ringfence_conformance::scene::{A_WHILE, FEW, From, Scene};
 use ringfence_peers::edge::Setup;
 use ringfence_peers::sipp;
 
@@ -12,19 +12,6 @@ macro_rules! scenario {
     ($name:literal) => {
         include_str!(concat!("../scenarios/", $name, ".xml"))
     };
-}
-
-/// Calls that run through a special scenario.
-const FEW: u64 = 10;
-
-#[track_caller]
-fn check(test: &str, from: From, scenarios: [&str; 2]) {
-    let Some(scene) = Scene::open(test, &["sipp"], &Setup::default()) else {
-        return;
-    };
-    let [made, taken] = scene.calls(from, scenarios, FEW);
-    assert_eq!((made.succeeded, made.failed), (FEW, 0), "the caller");
-    assert_eq!(taken.failed, 0, "the callee");
 }
 
 #[test]
@@ -104,12 +91,12 @@ fn options_from_either_side_are_answered() {
 #[test]
 fn hold_and_resume_from_either_side_rfc3264_8_4() {
     let name = "hold_and_resume_from_either_side_rfc3264_8_4";
-    check(
+    Scene::check_calls(
         name,
         From::Carrier,
         [scenario!("uac_hold"), scenario!("uas_hold")],
     );
-    check(
+    Scene::check_calls(
         name,
         From::Pbx,
         [scenario!("uac_hold"), scenario!("uas_hold")],
@@ -119,12 +106,12 @@ fn hold_and_resume_from_either_side_rfc3264_8_4() {
 #[test]
 fn a_caller_that_gives_up_cancels_the_other_leg_rfc3261_9() {
     let name = "a_caller_that_gives_up_cancels_the_other_leg_rfc3261_9";
-    check(
+    Scene::check_calls(
         name,
         From::Carrier,
         [scenario!("uac_cancel"), scenario!("uas_cancel")],
     );
-    check(
+    Scene::check_calls(
         name,
         From::Pbx,
         [scenario!("uac_cancel"), scenario!("uas_cancel")],
@@ -134,7 +121,7 @@ fn a_caller_that_gives_up_cancels_the_other_leg_rfc3261_9() {
 #[test]
 fn a_busy_callee_is_busy_for_the_caller() {
     let name = "a_busy_callee_is_busy_for_the_caller";
-    check(
+    Scene::check_calls(
         name,
         From::Carrier,
         [scenario!("uac_busy"), scenario!("uas_busy")],
@@ -144,12 +131,12 @@ fn a_busy_callee_is_busy_for_the_caller() {
 #[test]
 fn a_callee_that_hangs_up_ends_the_other_leg_rfc3261_15() {
     let name = "a_callee_that_hangs_up_ends_the_other_leg_rfc3261_15";
-    check(
+    Scene::check_calls(
         name,
         From::Carrier,
         [scenario!("uac_hung_up"), scenario!("uas_hangs_up")],
     );
-    check(
+    Scene::check_calls(
         name,
         From::Pbx,
         [scenario!("uac_hung_up"), scenario!("uas_hangs_up")],
