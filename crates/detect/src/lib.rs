@@ -6,3 +6,16 @@
 //! are the rules of decision in `ARCHITECTURE.md`: outcomes are counted and not packets, a ban
 //! needs a return-routability proof, what belongs to the customer is never banned, emergency
 //! calls pass everything.
+//!
+//! | for | see |
+//! |---|---|
+//! | what happened: the way in | [`event`] |
+//! | short texts of peers, kept in place | [`name`] |
+//! | what was found and what is done about it: the way out | [`finding`], [`decision`] |
+//!
+//! No networking, no clock, no thread: the time is an argument.
+
+pub mod decision;
+pub mod event;
+pub mod finding;
+pub mod name;
