@@ -10,6 +10,7 @@
 //! | for | see |
 //! |---|---|
 //! | what happened: the way in | [`event`] |
+//! | toll fraud, stopped before the call is set up | [`fraud`] |
 //! | short texts of peers, kept in place | [`name`] |
 //! | what was found and what is done about it: the way out | [`finding`], [`decision`] |
 //!
@@ -18,4 +19,5 @@
 pub mod decision;
 pub mod event;
 pub mod finding;
+pub mod fraud;
 pub mod name;
