@@ -251,8 +251,10 @@ impl Tells {
     pub const DECIMAL_CALL_ID: Tells = Tells(1 << 6);
     /// The From host is one that no sender can have: unspecified, loopback, `1.1.1.1`.
     pub const IMPOSSIBLE_FROM: Tells = Tells(1 << 7);
+    /// The From tag decodes from hexadecimal to a text, a mark and a number (SIPVicious).
+    pub const TAG_HIDES_TEXT: Tells = Tells(1 << 8);
 
-    const NAMES: [(Tells, &'static str); 8] = [
+    const NAMES: [(Tells, &'static str); 9] = [
         (Tells::FROM_EQUALS_TO, "from-equals-to"),
         (Tells::TO_BEFORE_FROM, "to-before-from"),
         (Tells::DECIMAL_BRANCH, "decimal-branch"),
@@ -261,6 +263,7 @@ impl Tells {
         (Tells::BARE_REQUEST_URI, "bare-request-uri"),
         (Tells::DECIMAL_CALL_ID, "decimal-call-id"),
         (Tells::IMPOSSIBLE_FROM, "impossible-from"),
+        (Tells::TAG_HIDES_TEXT, "tag-hides-text"),
     ];
 
     /// Both sets together.
@@ -307,19 +310,26 @@ pub struct Shape {
     pub tells: Tells,
 }
 
+/// A request, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its method.
+    pub method: MethodKind,
+    /// The user that it is for: of To in a REGISTER, else of the Request-URI.
+    pub target: Name,
+    /// How it is built.
+    pub shape: Shape,
+    /// Keyed hash of Call-ID and branch: a retransmission has the one of its request.
+    pub transaction: u64,
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum What {
-    /// A request came in that belongs to no transaction and no dialog of ours.
-    Request {
-        /// Its method.
-        method: MethodKind,
-        /// The user that it is for: of To in a REGISTER, else of the Request-URI.
-        target: Name,
-        /// How it is built.
-        shape: Shape,
-    },
+    /// A request came in, of somebody who may ask, that belongs to no transaction and no dialog of
+    /// ours.
+    Request(Asked),
     /// A response came in that answers nothing of ours.
     StrayResponse,
     /// A message could be read and is not as it should be.
@@ -336,16 +346,16 @@ pub enum What {
     },
     /// A stream was closed without a complete message in its time.
     StreamWithoutMessage,
-    /// A message was refused.
-    Refused(Refusal),
-    /// A request without credentials was answered 401 or 407, as the first request of every good
-    /// phone is. Costs nothing if the right answer follows.
-    Challenged {
-        /// The account that it named.
-        account: Name,
-        /// How it is built.
-        shape: Shape,
+    /// A request was refused.
+    Refused {
+        /// Why.
+        reason: Refusal,
+        /// What was asked.
+        asked: Asked,
     },
+    /// A request without credentials was answered 401 or 407, as the first request of every good
+    /// phone is. Costs nothing if the right answer follows. Its target is the account.
+    Challenged(Asked),
     /// Credentials came.
     Credentials {
         /// The account that they are for.

@@ -12,6 +12,11 @@
 //! | what happened: the way in | [`event`] |
 //! | toll fraud, stopped before the call is set up | [`fraud`] |
 //! | short texts of peers, kept in place | [`name`] |
+//! | how a message is built, whatever it calls itself | [`fingerprint`] |
+//! | counting much in little memory | [`sketch`] |
+//! | what is the customer's own and never banned | [`own`] |
+//! | what is done about a finding, step by step | [`ladder`] |
+//! | the judge itself | [`watch`] |
 //! | what was found and what is done about it: the way out | [`finding`], [`decision`] |
 //!
 //! No networking, no clock, no thread: the time is an argument.
@@ -19,5 +24,10 @@
 pub mod decision;
 pub mod event;
 pub mod finding;
+pub mod fingerprint;
 pub mod fraud;
+pub mod ladder;
 pub mod name;
+pub mod own;
+pub mod sketch;
+pub mod watch;
