@@ -70,6 +70,16 @@ pub const TOOLS: &[Tool] = &[
         serves: "network namespaces",
     },
     Tool {
+        name: "clang-14",
+        package: "clang-14",
+        serves: "the check of the kernel's program against its source",
+    },
+    Tool {
+        name: "/usr/include/bpf/bpf_helpers.h",
+        package: "libbpf-dev",
+        serves: "the same",
+    },
+    Tool {
         name: "ncat",
         package: "ncat",
         serves: "hand-made streams",

@@ -260,6 +260,7 @@ fn edge(values: &mut Flat, edge: &Edge) {
         let servers: Vec<String> = edge.dns.iter().map(ToString::to_string).collect();
         values.restart("dns", servers.join(", "));
     }
+    values.restart("kernel_media", edge.kernel_media.as_str());
     values.maybe("workers", edge.workers, Effect::Restart);
     values.restart("log", &edge.log);
     values.restart("log_format", edge.log_format.as_str());

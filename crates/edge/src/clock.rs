@@ -12,6 +12,8 @@ use ringfence_base::{Instant, UnixTime};
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: std::time::Instant,
+    /// The same on `CLOCK_MONOTONIC`.
+    origin_since_boot: Duration,
 }
 
 impl Clock {
@@ -20,8 +22,11 @@ impl Clock {
     pub fn start() -> Clock {
         // An origin a little in the past: no live instant equals `Instant::ZERO`.
         let now = std::time::Instant::now();
+        let origin = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
+        let origin_since_boot = since_boot().saturating_sub(now - origin);
         Clock {
-            origin: now.checked_sub(Duration::from_secs(1)).unwrap_or(now),
+            origin,
+            origin_since_boot,
         }
     }
 
@@ -32,6 +37,12 @@ impl Clock {
         Instant::ZERO + passed
     }
 
+    /// The instant at which the host's monotonic clock (`CLOCK_MONOTONIC`), which the kernel
+    /// counts by, stood at `since_boot`.
+    pub fn of_monotonic(&self, since_boot: Duration) -> Instant {
+        Instant::ZERO + since_boot.saturating_sub(self.origin_since_boot)
+    }
+
     /// Ties this clock to the wall clock, as it stands now.
     pub fn anchor(&self) -> WallAnchor {
         WallAnchor {
@@ -39,6 +50,17 @@ impl Clock {
             unix: unix_now(),
         }
     }
+}
+
+/// `CLOCK_MONOTONIC` now.
+fn since_boot() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is valid for the kernel to write one `timespec` to.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// Wall-clock time now.

@@ -12,6 +12,7 @@ pub mod entropy;
 pub mod epoll;
 pub mod host;
 mod http;
+mod kernel;
 pub mod records;
 pub mod resolve;
 pub mod ring;

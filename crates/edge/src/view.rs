@@ -44,6 +44,7 @@ pub(crate) fn status(shared: &Shared, workers: &[WorkerSnapshot]) -> Status {
         calls_total: sum(&|w| w.calls.calls_tried),
         calls_failed: sum(&|w| w.loop_counters.calls_failed),
         strangers_total: sum(&|w| w.calls.refused[RefusalReason::Stranger as usize]),
+        media_relay: shared.media_relay.clone(),
         // Said once every worker knows of it: from then on no new call is taken.
         draining: shared.is_draining() && workers.iter().all(|worker| worker.draining),
         records: shared.progress.status(),

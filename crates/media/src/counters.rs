@@ -107,8 +107,12 @@ impl Drops {
     }
 
     pub(crate) fn count(&mut self, reason: DropReason) {
+        self.count_many(reason, 1);
+    }
+
+    pub(crate) fn count_many(&mut self, reason: DropReason, packets: u32) {
         let count = &mut self.0[reason as usize];
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(packets);
     }
 }
 
@@ -121,6 +125,8 @@ pub struct Counters {
     pub rtcp_forwarded: u64,
     /// Bytes forwarded, UDP payload as sent.
     pub bytes_forwarded: u64,
+    /// RTP packets of these that a fast path forwarded.
+    pub rtp_fast: u64,
     /// Streams opened.
     pub streams_opened: u64,
     /// Streams refused for want of ports.
@@ -146,6 +152,14 @@ impl Counters {
             Component::Rtcp => self.rtcp_forwarded += 1,
         }
         self.bytes_forwarded += len as u64;
+    }
+
+    /// Counts what a fast path did.
+    pub(crate) fn count_fast(&mut self, packets: u64, bytes: u64, over_rate: u32) {
+        self.rtp_forwarded += packets;
+        self.rtp_fast += packets;
+        self.bytes_forwarded += bytes;
+        self.drops[DropReason::Rate as usize] += u64::from(over_rate);
     }
 
     pub(crate) fn count_drop(&mut self, reason: DropReason) {

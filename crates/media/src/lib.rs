@@ -58,7 +58,8 @@
 //!
 //! # What it costs
 //! A datagram finds its stream by two table lookups; nothing is allocated or locked per packet. A
-//! plain stream takes under 1 kB, an SRTP side its two contexts more.
+//! plain stream takes under 1 kB, an SRTP side its two contexts more. Established plain streams may
+//! be handed to a [`FastPath`], where the host has one; see `fast_path.rs`.
 //!
 //! # What is absent
 //! Transcoding, mixing, prompts, recording, DTMF detection, DTLS-SRTP and ICE. STUN and DTLS packets
@@ -69,6 +70,7 @@ mod config;
 mod counters;
 mod crypto;
 mod endpoint;
+mod fast_path;
 pub mod fuzz;
 mod latch;
 mod payload;
@@ -82,6 +84,7 @@ mod stream;
 
 pub use config::{Direction, Keying, LatchPolicy, Security, Side, SideConfig};
 pub use counters::{Counters, DropReason, Drops};
+pub use fast_path::{FastCount, FastKey, FastPath, FastRule};
 pub use latch::{LATCH_WINDOW, PROBATION_PACKETS, RELATCH_SILENCE};
 pub use payload::{PAYLOAD_TYPES_MAX, PayloadType, PayloadTypeError, PayloadTypes};
 pub use plane::{Forward, NoPorts, PACKET_MAX, Plane, PlaneError, SOCKETS_MAX, StreamId, TAIL};

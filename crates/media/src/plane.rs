@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::config::{Side, SideConfig};
 use crate::counters::{Counters, DropReason};
 use crate::endpoint::Endpoint;
+use crate::fast_path::{FastCount, FastPath};
 use crate::ports::{PairIndex, PortPair, Ports, SocketIndex};
 use crate::report::StreamReport;
 use crate::side::ConfigureError;
@@ -69,6 +70,7 @@ pub struct Plane {
     counters: Counters,
     names: HashKey,
     next_generation: u32,
+    fast: Option<Box<dyn FastPath>>,
 }
 
 /// What a bound socket serves.
@@ -91,7 +93,13 @@ impl Plane {
             counters: Counters::default(),
             names: HashKey::generate(entropy),
             next_generation: 0,
+            fast: None,
         }
+    }
+
+    /// From now on, established plain streams are offered to `fast`.
+    pub fn set_fast_path(&mut self, fast: Box<dyn FastPath>) {
+        self.fast = Some(fast);
     }
 
     /// Adds bound port pairs of a listener. Meant for the start: the table grows here and nowhere
@@ -158,6 +166,7 @@ impl Plane {
         config: SideConfig,
     ) -> Result<(), PlaneError> {
         let stream = stream_mut(&mut self.streams, id).ok_or(PlaneError::UnknownStream)?;
+        withdraw(stream, &mut self.fast, &mut self.counters);
         let own = stream
             .pairs()
             .map(|pair| Endpoint::new(self.ports.pair(pair).addr));
@@ -169,7 +178,8 @@ impl Plane {
     /// Closes a stream and frees its ports. `None` if it is closed already.
     pub fn close_stream(&mut self, id: StreamId) -> Option<StreamReport> {
         let stream = stream_mut(&mut self.streams, id)?;
-        let report = stream.report();
+        withdraw(stream, &mut self.fast, &mut self.counters);
+        let report = stream.report(None);
         for pair in stream.pairs() {
             let ports = self.ports.pair(pair);
             self.sockets[ports.rtp.index()] = Socket::IDLE;
@@ -208,10 +218,25 @@ impl Plane {
             return None;
         }
         let from = Endpoint::new(from);
-        match stream.relay(now, served.side, served.component, from, buf, len) {
+        let is_lowered = stream.is_lowered();
+        if is_lowered && let Some(fast) = self.fast.as_deref() {
+            count_fast(&mut self.counters, &stream.sync(now, fast));
+        }
+        let relayed = stream.relay(now, served.side, served.component, from, buf, len);
+        if is_lowered && !stream.follows_rules() {
+            withdraw(stream, &mut self.fast, &mut self.counters);
+        }
+        match relayed {
             Ok(relayed) => {
                 self.counters
                     .count_forward(relayed.component, relayed.forward.len);
+                if let Some(fast) = self.fast.as_deref_mut()
+                    && relayed.component == Component::Rtp
+                    && stream.is_due()
+                {
+                    let own = stream.pairs().map(|pair| self.ports.pair(pair).addr);
+                    stream.lower(now, own, fast);
+                }
                 Some(relayed.forward)
             }
             Err(reason) => {
@@ -230,13 +255,13 @@ impl Plane {
 
     /// The state of a stream as its report would be now.
     pub fn stats(&self, id: StreamId) -> Option<StreamReport> {
-        Some(self.stream(id)?.report())
+        Some(self.stream(id)?.report(self.fast.as_deref()))
     }
 
     /// When a side was last heard: RTP or RTCP from the source that holds the latch. `None`
     /// before the first packet.
     pub fn last_packet(&self, id: StreamId, side: Side) -> Option<Instant> {
-        self.stream(id)?.last_heard(side)
+        self.stream(id)?.last_heard(side, self.fast.as_deref())
     }
 
     /// What was forwarded and dropped since the start.
@@ -274,6 +299,19 @@ impl Socket {
         side: Side::A,
         component: Component::Rtp,
     };
+}
+
+/// Takes a stream back from the fast path, if it was there.
+fn withdraw(stream: &mut Stream, fast: &mut Option<Box<dyn FastPath>>, counters: &mut Counters) {
+    if let Some(fast) = fast {
+        count_fast(counters, &stream.withdraw(&mut **fast));
+    }
+}
+
+fn count_fast(counters: &mut Counters, since: &[FastCount; 2]) {
+    for FastCount { passed, over_rate } in since {
+        counters.count_fast(passed.packets, passed.bytes, *over_rate);
+    }
 }
 
 fn stream_mut(streams: &mut Slab<Stream>, id: StreamId) -> Option<&mut Stream> {

@@ -79,6 +79,12 @@ impl Rate {
         self.limit = limit;
     }
 
+    /// The limit as time between packets, and how far ahead of it a burst may be.
+    pub(crate) fn limit(&self) -> (Duration, Duration) {
+        let interval = Duration::from_nanos(u64::from(self.limit.interval_ns));
+        (interval, interval * (self.limit.burst_packets - 1))
+    }
+
     /// Charges one packet, or says that it is too many.
     #[inline]
     pub(crate) fn charge(&mut self, now: Instant) -> bool {

@@ -5,6 +5,7 @@
 //! charged to the holder only; the direction is checked last, because an SRTP sender that is on
 //! hold still advances its packet index (RFC 3711 §3.3.1).
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringfence_base::Instant;
@@ -18,6 +19,7 @@ use crate::config::{Direction, Keying, LatchPolicy, Security, SideConfig};
 use crate::counters::{DropReason, Drops};
 use crate::crypto::Crypto;
 use crate::endpoint::{Endpoint, PackedIp};
+use crate::fast_path::{FastCount, FastKey, FastRule};
 use crate::latch::{Claim, Evidence, Latch, Refusal, Rules};
 use crate::payload::{PayloadType, PayloadTypes};
 use crate::plane::Forward;
@@ -350,27 +352,95 @@ impl SideState {
     }
 
     /// The state for the record. `one_way_delay` is the whole path's.
-    pub(crate) fn report(&self, one_way_delay: Duration) -> SideReport {
+    pub(crate) fn report(
+        &self,
+        one_way_delay: Duration,
+        since: &FastCount,
+        sent_since: u64,
+    ) -> SideReport {
+        let mut stats = self.stats.clone();
+        stats.absorb(&since.passed);
+        let mut drops = self.drops;
+        drops.count_many(DropReason::Rate, since.over_rate);
         let codec = self.audio().and_then(|audio| audio.codec);
         SideReport {
-            packets: self.stats.packets(),
-            bytes: self.stats.bytes(),
-            lost: self.stats.lost(),
-            loss: self.stats.loss(),
-            duplicates: self.stats.duplicates(),
-            reordered: self.stats.reordered(),
-            jitter: self.stats.jitter(),
-            mos: codec.and_then(|codec| self.stats.mos(codec, one_way_delay)),
+            packets: stats.packets(),
+            bytes: stats.bytes(),
+            lost: stats.lost(),
+            loss: stats.loss(),
+            duplicates: stats.duplicates(),
+            reordered: stats.reordered(),
+            jitter: stats.jitter(),
+            mos: codec.and_then(|codec| stats.mos(codec, one_way_delay)),
             codec,
-            ssrc_changes: self.stats.ssrc_changes(),
+            ssrc_changes: stats.ssrc_changes(),
             suite: self.crypto.as_ref().map(|crypto| crypto.receive.suite()),
-            sent_packets: u64::from(self.sent_packets),
+            sent_packets: u64::from(self.sent_packets) + sent_since,
             peer_reported: self.reported.unpack(),
             round_trip: self.round_trip(),
             latched: self.latch.holder().addr(),
-            last_packet: self.last_heard(),
-            drops: self.drops,
+            last_packet: self.last_heard().max(since.last_arrival()),
+            drops,
         }
+    }
+
+    /// The rule by which packets of this side could go to `far` without us, if they are so regular.
+    /// `own` are our addresses on this side and on the far one.
+    pub(crate) fn fast_rule(&self, far: &SideState, own: [SocketAddr; 2]) -> Option<FastRule> {
+        let sides = [self, far];
+        let is_open = |side: &&SideState| {
+            !side.is_secured()
+                && side.flags.direction == Direction::SendRecv
+                && !side.latch.holder().is_none()
+        };
+        if !sides.iter().all(is_open) {
+            return None;
+        }
+        let clock_rate = self.audio()?.clock_rate;
+        let mut payload_types = 0_u128;
+        for payload_type in self.payload_types.iter() {
+            if payload_type.clock_rate != clock_rate {
+                return None;
+            }
+            payload_types |= 1 << u32::from(payload_type.number);
+        }
+        let (interval, tolerance) = self.rate.limit();
+        Some(FastRule {
+            key: FastKey {
+                local: own[0],
+                remote: self.latch.holder().addr()?,
+            },
+            source: own[1],
+            destination: far.latch.destination().addr()?,
+            ssrc: self.stats.ssrc()?.raw(),
+            payload_types,
+            clock_rate,
+            interval,
+            tolerance,
+            progress: self.stats.progress(),
+        })
+    }
+
+    /// Whether packets of this side still are what `rule` takes them for.
+    pub(crate) fn follows(&self, far: &SideState, rule: &FastRule) -> bool {
+        self.latch.holder() == Endpoint::new(rule.key.remote)
+            && far.latch.destination() == Endpoint::new(rule.destination)
+            && self
+                .stats
+                .ssrc()
+                .is_some_and(|ssrc| ssrc.raw() == rule.ssrc)
+    }
+
+    /// Takes over what was forwarded to `far` without us.
+    pub(crate) fn absorb(&mut self, far: &mut SideState, since: &FastCount) {
+        let passed = &since.passed;
+        self.stats.absorb(passed);
+        if let Some(at) = since.last_arrival() {
+            self.heard(self.last_heard.max(at));
+        }
+        let sent = u32::try_from(passed.packets).unwrap_or(u32::MAX);
+        far.sent_packets = far.sent_packets.saturating_add(sent);
+        self.drops.count_many(DropReason::Rate, since.over_rate);
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! A stream: two sides and the way of a packet from one to the other.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringfence_base::Instant;
@@ -8,6 +9,7 @@ use ringfence_rtp::{PacketKind, classify};
 use crate::config::{Side, SideConfig};
 use crate::counters::DropReason;
 use crate::endpoint::Endpoint;
+use crate::fast_path::{FastCount, FastPath, Lowering};
 use crate::plane::Forward;
 use crate::ports::{PairIndex, PortPair};
 use crate::report::StreamReport;
@@ -29,6 +31,7 @@ pub(crate) struct Relayed {
 /// A pair of sides.
 pub(crate) struct Stream {
     sides: [SideState; 2],
+    lowering: Lowering,
     generation: u32,
 }
 
@@ -44,6 +47,7 @@ impl Stream {
         let b = SideState::new(pair_b, ports_b, names[1]);
         Stream {
             sides: [a, b],
+            lowering: Lowering::default(),
             generation,
         }
     }
@@ -111,20 +115,77 @@ impl Stream {
         self.sides[side.index()].count_drop(reason);
     }
 
-    /// The state of both sides for the record.
-    pub(crate) fn report(&self) -> StreamReport {
+    /// What became of the stream so far, with what `fast` has done of it.
+    pub(crate) fn report(&self, fast: Option<&dyn FastPath>) -> StreamReport {
         let [a, b] = &self.sides;
+        let [from_a, from_b] = &self.lowering.pending(fast);
         // The whole path there and back, as far as RTCP showed it, halved.
         let round_trip: Duration = [a, b].iter().filter_map(|side| side.round_trip()).sum();
         StreamReport {
-            a: a.report(round_trip / 2),
-            b: b.report(round_trip / 2),
+            a: a.report(round_trip / 2, from_a, from_b.passed.packets),
+            b: b.report(round_trip / 2, from_b, from_a.passed.packets),
         }
     }
 
-    /// When a side's peer was last heard.
-    pub(crate) fn last_heard(&self, side: Side) -> Option<Instant> {
-        self.sides[side.index()].last_heard()
+    /// When the peer of a side was last heard, here or by `fast`.
+    pub(crate) fn last_heard(&self, side: Side, fast: Option<&dyn FastPath>) -> Option<Instant> {
+        let below = self.lowering.pending(fast)[side.index()].last_arrival();
+        self.sides[side.index()].last_heard().max(below)
+    }
+
+    /// Whether `fast` forwards the stream.
+    #[inline]
+    pub(crate) fn is_lowered(&self) -> bool {
+        self.lowering.rules().is_some()
+    }
+
+    /// Takes over what `fast` has done, before a packet is judged here.
+    #[cold]
+    pub(crate) fn sync(&mut self, now: Instant, fast: &dyn FastPath) -> [FastCount; 2] {
+        let pending = self.lowering.sync(now, fast).unwrap_or_default();
+        self.absorb(&pending);
+        pending
+    }
+
+    /// After a packet of a lowered stream was judged here: whether the rules still hold.
+    #[cold]
+    pub(crate) fn follows_rules(&self) -> bool {
+        let [a, b] = &self.sides;
+        let rules = self.lowering.rules();
+        rules.is_none_or(|[from_a, from_b]| a.follows(b, from_a) && b.follows(a, from_b))
+    }
+
+    /// Takes the stream back from `fast`.
+    #[cold]
+    pub(crate) fn withdraw(&mut self, fast: &mut dyn FastPath) -> [FastCount; 2] {
+        let pending = self.lowering.withdraw(fast).unwrap_or_default();
+        self.absorb(&pending);
+        pending
+    }
+
+    /// Counts an RTP packet that passed here; true when it is time for [`Stream::lower`].
+    #[inline]
+    pub(crate) fn is_due(&mut self) -> bool {
+        self.lowering.is_due()
+    }
+
+    /// Hands the stream to `fast`, if it is regular enough. `own` are our addresses.
+    #[cold]
+    pub(crate) fn lower(&mut self, now: Instant, own: [SocketAddr; 2], fast: &mut dyn FastPath) {
+        let [a, b] = &self.sides;
+        let [own_a, own_b] = own;
+        let rules = a
+            .fast_rule(b, [own_a, own_b])
+            .zip(b.fast_rule(a, [own_b, own_a]));
+        if let Some((from_a, from_b)) = rules {
+            self.lowering.install(now, [from_a, from_b], fast);
+        }
+    }
+
+    fn absorb(&mut self, [from_a, from_b]: &[FastCount; 2]) {
+        let [a, b] = &mut self.sides;
+        a.absorb(b, from_a);
+        b.absorb(a, from_b);
     }
 
     /// The port pairs of side A and side B.
@@ -144,6 +205,6 @@ mod tests {
 
     #[test]
     fn a_plain_stream_takes_900_bytes() {
-        assert!(size_of::<Stream>() <= 912, "{}", size_of::<Stream>());
+        assert!(size_of::<Stream>() <= 928, "{}", size_of::<Stream>());
     }
 }

@@ -5,6 +5,7 @@
 pub mod coverage;
 pub mod documents;
 pub mod floors;
+pub mod kernel;
 pub mod licences;
 pub mod sources;
 
@@ -39,6 +40,10 @@ pub const RULES: &[Rule] = &[
     ("links in documents resolve", documents::links),
     ("the RFC coverage names tests that exist", coverage::in_step),
     (
+        "the kernel's program is what its source compiles to",
+        kernel::in_step,
+    ),
+    (
         "licences of dependencies are permissive",
         licences::permissive,
     ),
@@ -52,7 +57,10 @@ pub const RULES: &[Rule] = &[
 pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
     match arguments {
         [] => {}
-        [one] if one == "--write" => coverage::write()?,
+        [one] if one == "--write" => {
+            coverage::write()?;
+            kernel::write()?;
+        }
         other => bail!("`cargo xtask tidy` has no arguments {other:?}"),
     }
     let mut held = true;

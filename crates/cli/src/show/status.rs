@@ -31,6 +31,7 @@ pub(crate) fn text(status: &Status, paint: Paint) -> String {
         "strangers  {} messages refused",
         status.strangers_total
     );
+    let _ = writeln!(out, "media      by {}", status.media_relay);
     let records = &status.records;
     let state = match records.state {
         RecordsState::Ok => "ok".to_owned(),

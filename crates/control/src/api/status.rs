@@ -29,6 +29,9 @@ pub struct Status {
     pub strangers_total: u64,
     /// Whether new calls are refused, since the process is about to end.
     pub draining: bool,
+    /// Who relays established media: `kernel (lo)`, or `this process` and why.
+    #[serde(default)]
+    pub media_relay: String,
     /// The records of calls.
     pub records: RecordsStatus,
     /// Where it listens.

@@ -124,6 +124,7 @@ fn status_is_stable() {
         calls_failed: 1,
         strangers_total: 4_000,
         draining: false,
+        media_relay: "kernel (lo)".to_owned(),
         records: RecordsStatus {
             state: RecordsState::Failing,
             waiting: 4,

@@ -32,8 +32,9 @@ use toml::de::DeTable;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
-    Accepted, Account, Config, DialTo, Dialling, Edge, Hep, Listen, LogFormat, MediaRange, Numbers,
-    Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError, SecretSource, Site, Tenant,
+    Accepted, Account, Config, DialTo, Dialling, Edge, Hep, KernelMedia, Listen, LogFormat,
+    MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError, SecretSource,
+    Site, Tenant,
 };
 pub use read_phones::is_user_name;
 pub(crate) use values::spoken;

@@ -76,6 +76,8 @@ pub struct Edge {
     pub control: PathBuf,
     /// Name servers for the peers' names; empty is the system's.
     pub dns: Vec<SocketAddr>,
+    /// Whether established media may be relayed inside the kernel.
+    pub kernel_media: KernelMedia,
     /// Worker threads; `None` is one for each core.
     pub workers: Option<u8>,
     /// What is logged, as a filter: `info`, `warn,ringfence_edge=debug`.
@@ -84,6 +86,26 @@ pub struct Edge {
     pub log_format: LogFormat,
     /// Where copies of signalling go (`[edge.hep]`), if anywhere.
     pub hep: Option<Hep>,
+}
+
+/// Where established plain RTP is relayed (`edge.kernel_media`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KernelMedia {
+    /// In the kernel where the host allows it, else in this process.
+    #[default]
+    Auto,
+    /// In this process.
+    Off,
+}
+
+impl KernelMedia {
+    /// As it is written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            KernelMedia::Auto => "auto",
+            KernelMedia::Off => "off",
+        }
+    }
 }
 
 /// A collector of signalling by HEP 3 (`[edge.hep]`).

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringfence_session::plan::Limits;
 use toml::de::DeTable;
 
-use super::model::{Edge, Hep, LogFormat};
+use super::model::{Edge, Hep, KernelMedia, LogFormat};
 use super::report::Report;
 use super::table::Section;
 use super::values;
@@ -65,6 +65,10 @@ fn read_edge(report: &mut Report<'_>, table: &DeTable<'_>, limits: &mut Limits) 
         );
     }
     let dns = section.list("dns", |text| values::socket_address(text, 53));
+    let kernel_media = section.one_of(
+        "kernel_media",
+        &[("auto", KernelMedia::Auto), ("off", KernelMedia::Off)],
+    );
     let workers = section.integer("workers", 1..=WORKERS_MAX);
     let log = section.parsed("log", values::log_filter);
     let log_format = section.one_of(
@@ -86,6 +90,7 @@ fn read_edge(report: &mut Report<'_>, table: &DeTable<'_>, limits: &mut Limits) 
         metrics,
         control,
         dns: dns.unwrap_or_default(),
+        kernel_media: kernel_media.unwrap_or_default(),
         workers: workers.and_then(|workers| u8::try_from(workers).ok()),
         log: log.unwrap_or_else(|| "info".to_owned()),
         log_format: log_format.unwrap_or_default(),

@@ -179,6 +179,7 @@ fn publish_packets(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<
     counter!("ringfence_media_received_total", label()).absolute(own.media_received);
     counter!("ringfence_media_refused_total", label()).absolute(own.media_refused);
     let plane = &worker.media;
+    counter!("ringfence_media_kernel_forwarded_total", label()).absolute(plane.rtp_fast);
     counter!("ringfence_media_forwarded_total", with("kind", "rtp")).absolute(plane.rtp_forwarded);
     counter!("ringfence_media_forwarded_total", with("kind", "rtcp"))
         .absolute(plane.rtcp_forwarded);

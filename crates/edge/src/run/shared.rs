@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<SqliteRecords>,
     /// What became of the copies for a collector, if there is one.
     pub(crate) export: Option<Arc<TapCounters>>,
+    /// Who relays established media, in words.
+    pub(crate) media_relay: String,
     pub(crate) draining: AtomicBool,
     /// Set once the workers are told to end.
     pub(crate) stop: AtomicBool,

@@ -1,5 +1,6 @@
 //! The steps of a start. Each can fail, and what was done before it is undone by its drop.
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -10,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
 use ringfence_base::{Entropy, Secret, WorkerIndex};
-use ringfence_control::config::{self, Config};
+use ringfence_control::config::{self, Config, KernelMedia};
 use ringfence_dialog::TimerTable;
 use ringfence_session::core::{Core, CoreConfig};
 use ringfence_session::owner::Ownership;
@@ -27,6 +28,7 @@ use crate::clock::{Clock, unix_now};
 use crate::entropy::SystemEntropy;
 use crate::host;
 use crate::http::Servers;
+use crate::kernel::KernelRelay;
 use crate::records::{self, RecordSender, WAITING_MAX};
 use crate::tap::TapSender;
 use crate::tap::hep::{self, Collector};
@@ -129,6 +131,8 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     }
     let tapped = start_export(&config.edge).map_err(StartError::Export)?;
     let (tap, export) = tapped.unzip();
+    let clock = Clock::start();
+    let (kernel, media_relay) = start_kernel_relay(config.edge.kernel_media, &bound.workers, clock);
     let progress = Arc::clone(sender.progress());
     let shared = Arc::new(Shared {
         started: unix_now(),
@@ -142,6 +146,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         progress: Arc::clone(&progress),
         store: Arc::clone(&store),
         export: tap.as_ref().map(TapSender::counters),
+        media_relay,
         draining: AtomicBool::new(false),
         stop: AtomicBool::new(false),
         wishes,
@@ -160,6 +165,8 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
 
     let workers = Crew {
         timers: options.timers,
+        clock,
+        kernel,
         tap,
         shared: prepared.reload,
         records: sender,
@@ -292,6 +299,33 @@ fn start_export(edge: &config::Edge) -> io::Result<Option<(TapSender, JoinHandle
     hep::start(collector).map(Some)
 }
 
+/// Loads the relay for established media, where that is wanted and the host allows it, and says
+/// who relays.
+fn start_kernel_relay(
+    wanted: KernelMedia,
+    workers: &[WorkerSockets],
+    clock: Clock,
+) -> (Option<KernelRelay>, String) {
+    let pairs = workers.iter().flat_map(|worker| &worker.media);
+    let mut addresses: Vec<_> = pairs.map(|pair| pair.rtp.local_addr()).collect();
+    addresses.dedup_by_key(|address| address.ip());
+    if wanted == KernelMedia::Off || addresses.is_empty() {
+        return (None, "this process".to_owned());
+    }
+    match KernelRelay::start(addresses, clock) {
+        Ok(relay) => {
+            let interfaces = relay.interfaces().collect::<Vec<_>>().join(", ");
+            tracing::info!(interfaces, "the kernel relays established media");
+            (Some(relay), format!("kernel ({interfaces})"))
+        }
+        Err(error) => {
+            let cause = error.source().map(ToString::to_string);
+            tracing::info!(%error, cause, "this process relays all media");
+            (None, format!("this process: {error}"))
+        }
+    }
+}
+
 fn skipped_pairs(bound: &Bound) -> impl Iterator<Item = String> {
     bound.media_skipped.iter().map(|(listener, pairs)| {
         let warning = format!("listen.{listener}.media: {pairs} port pairs are in use by others");
@@ -315,6 +349,8 @@ fn first_applied(config: Config, prepared: &Prepared) -> Applied {
 /// What all workers share.
 struct Crew {
     timers: TimerTable,
+    clock: Clock,
+    kernel: Option<KernelRelay>,
     shared: Reload,
     records: RecordSender,
     notices: mpsc::Sender<Notice>,
@@ -331,7 +367,7 @@ impl Crew {
         let mut secret = [0; 16];
         SystemEntropy::new().fill(&mut secret);
         let ownership = Ownership::new(secret, workers);
-        let clock = Clock::start();
+        let clock = self.clock;
         let anchor = clock.anchor();
         let mut made = Vec::with_capacity(stations.len());
         for (number, (station, sockets)) in stations.into_iter().zip(sockets).enumerate() {
@@ -348,6 +384,7 @@ impl Crew {
                 index: worker,
                 station,
                 sockets,
+                kernel: self.kernel.clone(),
                 core: Core::new(config, plan, Box::new(SystemEntropy::new())),
                 router: Router {
                     worker,

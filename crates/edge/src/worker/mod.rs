@@ -28,6 +28,7 @@ use ringfence_sip::Index;
 use crate::clock::{Clock, anchor_is_off};
 use crate::entropy::SystemEntropy;
 use crate::epoll::{Poller, Ready, Waker};
+use crate::kernel::KernelRelay;
 use crate::records::RecordSender;
 use crate::ring::{RingReceiver, RingSender, ring};
 use crate::stream::Streams;
@@ -87,6 +88,8 @@ pub(crate) struct WorkerSetup {
     pub(crate) index: WorkerIndex,
     pub(crate) station: Station,
     pub(crate) sockets: WorkerSockets,
+    /// Relays established media, if the host allows it.
+    pub(crate) kernel: Option<KernelRelay>,
     pub(crate) core: Core,
     pub(crate) router: Router,
     pub(crate) clock: Clock,
@@ -134,6 +137,7 @@ impl Worker {
             index,
             station,
             sockets,
+            kernel,
             mut core,
             router,
             clock,
@@ -143,6 +147,9 @@ impl Worker {
         let poller = station.poller;
         let udp = UdpSignalling::new(sockets.udp, &poller)?;
         let media = MediaSockets::new(sockets.media, core.media_mut(), &poller)?;
+        if let Some(kernel) = kernel {
+            core.media_mut().set_fast_path(Box::new(kernel));
+        }
         let key = HashKey::generate(&mut SystemEntropy::new());
         let Reload { plan, sources, tls } = setup.shared;
         let mut streams = Streams::new(index, key, sources, tls);

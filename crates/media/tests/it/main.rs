@@ -3,6 +3,7 @@
 mod allocation;
 mod corpus;
 mod direction_and_limits;
+mod fast_path;
 mod kit;
 mod latching;
 mod properties;

@@ -7,4 +7,4 @@ mod emodel;
 mod stats;
 
 pub use emodel::{Codec, mos, rating};
-pub use stats::StreamStats;
+pub use stats::{Continuation, Progress, StreamStats};

@@ -48,6 +48,38 @@ pub struct StreamStats {
     expected_restart: u32,
 }
 
+/// Where a count stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Highest sequence number, with cycles.
+    pub highest: u32,
+    /// Bit n: `highest - n` was received.
+    pub window: u64,
+    /// Interarrival jitter in 1/16 of the clock's unit, RFC 3550 A.8.
+    pub jitter: u32,
+}
+
+/// What another place has counted of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Continuation {
+    /// Packets, repetitions included.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets without repetitions.
+    pub received: u32,
+    /// Packets that came more than once.
+    pub duplicates: u32,
+    /// Packets that came after a later one.
+    pub reordered: u32,
+    /// When the last one came.
+    pub last_arrival: Instant,
+    /// Arrival and timestamp of the packet that jitter was last measured with.
+    pub measured: Option<(Instant, u32)>,
+    /// Where its count stands.
+    pub progress: Progress,
+}
+
 impl Default for StreamStats {
     fn default() -> StreamStats {
         StreamStats {
@@ -177,6 +209,37 @@ impl StreamStats {
             .saturating_add(2 * self.jitter())
             .saturating_add(codec.delay());
         (self.packets > 0).then(|| emodel::mos(codec, delay, self.loss()))
+    }
+
+    /// Where the count stands, for another place that goes on counting from here.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            highest: self.highest,
+            window: self.window,
+            jitter: self.jitter,
+        }
+    }
+
+    /// Takes over what another place has counted of the same source since [`Self::progress`] or
+    /// since it was last taken over. Nothing changes if that is no packet.
+    pub fn absorb(&mut self, since: &Continuation) {
+        if since.packets == 0 {
+            return;
+        }
+        self.packets += since.packets;
+        self.bytes += since.bytes;
+        self.received = self.received.saturating_add(since.received);
+        self.duplicates = self.duplicates.saturating_add(since.duplicates);
+        self.reordered = self.reordered.saturating_add(since.reordered);
+        self.last_arrival = self.last_arrival.max(since.last_arrival);
+        if since.progress.highest.wrapping_sub(self.highest) as i32 > 0 {
+            (self.highest, self.window) = (since.progress.highest, since.progress.window);
+            self.expected_restart = NO_SEQ;
+        }
+        self.jitter = since.progress.jitter;
+        if let Some((at, timestamp)) = since.measured {
+            self.start_clock(at, timestamp);
+        }
     }
 
     fn lost_in_run(&self) -> u32 {
