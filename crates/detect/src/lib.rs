@@ -9,6 +9,8 @@
 //!
 //! | for | see |
 //! |---|---|
+//! | who is known to the business | [`callers`] |
+//! | a site's lines kept open under a flood of calls | [`tdos`] |
 //! | what happened: the way in | [`event`] |
 //! | toll fraud, stopped before the call is set up | [`fraud`] |
 //! | short texts of peers, kept in place | [`name`] |
@@ -21,6 +23,7 @@
 //!
 //! No networking, no clock, no thread: the time is an argument.
 
+pub mod callers;
 pub mod decision;
 pub mod event;
 pub mod finding;
@@ -30,4 +33,5 @@ pub mod ladder;
 pub mod name;
 pub mod own;
 pub mod sketch;
+pub mod tdos;
 pub mod watch;

@@ -1,0 +1,150 @@
+//! How many strangers call in an hour, by hour of the week.
+//!
+//! Begins with a prior from the size of the business, so that it is useful on the first day, and
+//! learns slowly. An hour with an alarm in it teaches nothing.
+
+use ringfence_base::UnixTime;
+
+/// An hour of the week: 0 is Monday from 0:00, 167 is Sunday from 23:00.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HourOfWeek(u8);
+
+impl HourOfWeek {
+    /// The hour of `at`, where local time is `offset_minutes` ahead of UTC.
+    pub fn of(at: UnixTime, offset_minutes: i16) -> HourOfWeek {
+        let hours = at
+            .as_micros()
+            .div_euclid(60_000_000)
+            .saturating_add(i64::from(offset_minutes))
+            .div_euclid(60);
+        // 1970-01-01 was a Thursday.
+        HourOfWeek((hours + 72).rem_euclid(168) as u8)
+    }
+
+    /// 0 to 167.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The share of the busiest hours' traffic that a business has in this hour, before anything
+    /// is known of it: office hours, with something in the evening and on Saturdays.
+    pub const fn usual_share(self) -> f64 {
+        let (day, hour) = (self.0 / 24, self.0 % 24);
+        match (day, hour) {
+            (0..=4, 8..=17) => 1.0,
+            (5, 9..=15) => 0.6,
+            (_, 7..=20) => 0.4,
+            // A floor: a few calls at night are no attack.
+            _ => 0.2,
+        }
+    }
+}
+
+/// Strangers' calls by hour of the week.
+#[derive(Clone, Debug)]
+pub struct Baseline {
+    /// A call rate for each hour, and from how many weeks it was learned.
+    hours: Box<[(f32, u16); 168]>,
+    floor: f64,
+    hour: HourOfWeek,
+    count: u32,
+    spoiled: bool,
+}
+
+impl Baseline {
+    /// The prior of a business with `channels` lines.
+    pub fn new(channels: u32) -> Baseline {
+        let busiest = f64::from(channels.max(2)) * STRANGERS_PER_CHANNEL_HOUR;
+        let mut hours = Box::new([(0.0, 0); 168]);
+        for (index, hour) in hours.iter_mut().enumerate() {
+            hour.0 = (busiest * HourOfWeek(index as u8).usual_share()) as f32;
+        }
+        Baseline {
+            hours,
+            floor: busiest * 0.15,
+            hour: HourOfWeek::default(),
+            count: 0,
+            // The first hour is rarely a whole one.
+            spoiled: true,
+        }
+    }
+
+    /// Calls of strangers that are expected in a second of `hour`.
+    pub fn per_second(&self, hour: HourOfWeek) -> f64 {
+        let learned = self.hours.get(hour.index()).map_or(0.0, |hour| hour.0);
+        f64::from(learned).max(self.floor) / 3600.0
+    }
+
+    /// A stranger calls. Nothing is learned of an hour in which it is `frozen`.
+    pub fn note(&mut self, hour: HourOfWeek, frozen: bool) {
+        self.turn_to(hour);
+        self.count = self.count.saturating_add(1);
+        self.spoiled |= frozen;
+    }
+
+    /// It is `hour` now: what was counted in an hour that is over is learned.
+    pub fn turn_to(&mut self, hour: HourOfWeek) {
+        if hour == self.hour {
+            return;
+        }
+        if let Some((rate, weeks)) = self.hours.get_mut(self.hour.index())
+            && !self.spoiled
+        {
+            *weeks = weeks.saturating_add(1);
+            let share = 1.0 / (PRIOR_WEEKS + f32::from(*weeks)).min(LONGEST_WEEKS);
+            // One wild hour moves it a little only.
+            let count = (self.count as f32).min(*rate * 4.0 + 4.0);
+            *rate += share * (count - *rate);
+        }
+        (self.hour, self.count, self.spoiled) = (hour, 0, false);
+    }
+}
+
+/// Strangers that call a business with one line, in its busiest hours. From a traffic of an eighth
+/// of an Erlang a line, calls of three minutes, and two strangers in five callers.
+const STRANGERS_PER_CHANNEL_HOUR: f64 = 1.0;
+/// The prior counts for so many weeks.
+const PRIOR_WEEKS: f32 = 8.0;
+/// What is older than so many weeks counts less and less.
+const LONGEST_WEEKS: f32 = 26.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_of_the_week_begin_on_monday() {
+        // 2026-11-23 was a Monday.
+        let monday = UnixTime::from_micros(1_795_392_000_000_000);
+        assert_eq!(HourOfWeek::of(monday, 0).index(), 0);
+        assert_eq!(HourOfWeek::of(monday, -60).index(), 167);
+        assert_eq!(HourOfWeek::of(monday, 600).index(), 10);
+        assert!(HourOfWeek::of(UnixTime::from_micros(i64::MAX), i16::MAX).index() < 168);
+    }
+
+    #[test]
+    fn it_is_useful_on_the_first_day() {
+        let baseline = Baseline::new(8);
+        let (noon, night) = (HourOfWeek(12), HourOfWeek(2));
+        assert!((baseline.per_second(noon) * 3600.0 - 8.0).abs() < 0.1);
+        assert!(baseline.per_second(night) < baseline.per_second(noon) / 4.0);
+    }
+
+    #[test]
+    fn it_learns_slowly_and_never_from_a_frozen_hour() {
+        let mut baseline = Baseline::new(8);
+        let (noon, one) = (HourOfWeek(12), HourOfWeek(13));
+        let before = baseline.per_second(noon);
+        for frozen in [true, false] {
+            baseline.turn_to(one);
+            baseline.turn_to(noon);
+            for _ in 0..1_000 {
+                baseline.note(noon, frozen);
+            }
+            baseline.turn_to(one);
+            let moved = baseline.per_second(noon) / before;
+            assert_eq!(moved == 1.0, frozen);
+            assert!(moved < 1.5, "{moved}");
+        }
+    }
+}

@@ -1,0 +1,685 @@
+//! The admission machine of one site.
+//!
+//! Calls are offered, the gate rules. It keeps count of the site's channels by itself: whoever asks
+//! it tells it of every call that begins ([`Gate::offer`], [`Gate::outbound`]) and of every call
+//! that ends. Times of challenges are its own: poll [`Gate::poll_order`] after every call of a
+//! method that takes the time, and call [`Gate::handle_timeout`] at [`Gate::poll_timeout`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use ringfence_base::{HashKey, Instant, KeyedMap};
+
+use super::baseline::{Baseline, HourOfWeek};
+use super::classes::Classes;
+use super::offer::{Challenge, Offer, Order, Ruling, Upstream, Verdict};
+use super::pressure::{Pressure, Rise};
+use crate::callers::{CallerKey, Standing};
+use crate::event::{CallRef, SiteRef};
+use crate::finding::{Confidence, Finding, Kind, Subject, Value};
+
+/// What a gate is told once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Profile {
+    /// The site, for findings.
+    pub site: SiteRef,
+    /// Its channels. More than 0: a site without a limit needs no gate.
+    pub channels: u32,
+    /// Channels that strangers never fill during an alarm. Three in eight are right where the known
+    /// make half an Erlang: of them one in fifty finds no channel when strangers have all others.
+    pub reserve_known: u32,
+    /// Whether calls can be answered here and asked. Where they cannot, strangers find a smaller
+    /// part of the channels open during an alarm, and nobody is asked.
+    pub voice: bool,
+    /// How long somebody may take for the digits.
+    pub challenge: Duration,
+}
+
+impl Profile {
+    /// The usual profile of a site with `channels`.
+    pub const fn new(site: SiteRef, channels: u32) -> Profile {
+        Profile {
+            site,
+            channels,
+            reserve_known: channels.saturating_mul(3).div_ceil(8),
+            voice: true,
+            challenge: CHALLENGE,
+        }
+    }
+}
+
+/// Somebody declared an attack, or none, by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttackMode {
+    /// Until when.
+    pub until: Instant,
+}
+
+/// An attack that goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alarm {
+    /// Since when.
+    pub since: Instant,
+    /// What raised it: none is an operator's word.
+    pub rise: Option<Rise>,
+    /// Most of those who were asked are people: lines are full because many want to talk.
+    pub crowd: bool,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls that went on to the site.
+    pub admitted: u64,
+    /// Calls that were asked.
+    pub screened: u64,
+    /// Of those, with the right digits.
+    pub passed: u64,
+    /// Calls refused for an attack.
+    pub shed: u64,
+    /// Calls refused because every channel was in use.
+    pub full: u64,
+    /// Alarms.
+    pub alarms: u64,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Gate {
+    profile: Profile,
+    calls: BTreeMap<CallRef, Held>,
+    baseline: Baseline,
+    pressure: Pressure,
+    classes: Classes,
+    passed: KeyedMap<CallerKey, Instant>,
+    failed: KeyedMap<CallerKey, (Instant, u8)>,
+    /// Durations of strangers' answered calls, in seconds.
+    holds: VecDeque<f64>,
+    /// Who hung up last.
+    last_gone: Option<(CallerKey, Instant)>,
+    /// Outcomes of the last challenges.
+    outcomes: VecDeque<bool>,
+    alarm: Option<Alarm>,
+    attack_mode: Option<AttackMode>,
+    /// Whether strangers are asked, since lines became short in this alarm.
+    asking: bool,
+    last_rise: Instant,
+    hour: HourOfWeek,
+    counts: Counts,
+    orders: VecDeque<Order>,
+    findings: VecDeque<Finding>,
+}
+
+/// A call that holds a channel.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    since: Instant,
+    caller: Option<CallerKey>,
+    upstream: Upstream,
+    class: Class,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Asked {
+        kindly: bool,
+    },
+    Emergency,
+    Known,
+    Outbound,
+    /// A stranger who passed the challenge.
+    Person,
+    Stranger,
+}
+
+impl Class {
+    const fn is_asked(self) -> bool {
+        matches!(self, Class::Asked { .. })
+    }
+
+    const fn is_kindly(self) -> bool {
+        matches!(self, Class::Asked { kindly: true })
+    }
+}
+
+impl Gate {
+    /// A gate without calls.
+    pub fn new(profile: Profile, key: HashKey) -> Gate {
+        Gate {
+            profile,
+            calls: BTreeMap::new(),
+            baseline: Baseline::new(profile.channels),
+            pressure: Pressure::default(),
+            classes: Classes::new(key),
+            passed: key.map(),
+            failed: key.map(),
+            holds: VecDeque::new(),
+            last_gone: None,
+            outcomes: VecDeque::new(),
+            alarm: None,
+            attack_mode: None,
+            asking: false,
+            last_rise: Instant::ZERO,
+            hour: HourOfWeek::default(),
+            counts: Counts::default(),
+            orders: VecDeque::new(),
+            findings: VecDeque::new(),
+        }
+    }
+
+    /// Takes another profile; calls and what was learned stay.
+    pub fn set_profile(&mut self, profile: Profile) {
+        self.profile = profile;
+    }
+
+    /// The carrier offers a call: what is to be done with it. An admitted call and one that is
+    /// asked hold a channel until [`Gate::ended`].
+    pub fn offer(&mut self, offer: &Offer) -> Ruling {
+        self.handle_timeout(offer.at);
+        self.hour = offer.hour;
+        self.baseline.turn_to(offer.hour);
+        if offer.emergency {
+            self.hold(offer, Class::Emergency);
+            return admit("it answers an emergency call");
+        }
+        match self.standing(offer) {
+            Standing::Known | Standing::CalledBack => self.offer_known(offer),
+            Standing::Stranger => self.offer_stranger(offer),
+        }
+    }
+
+    /// The site calls out. An emergency call always may; another one leaves the last channel free.
+    pub fn outbound(&mut self, call: CallRef, now: Instant, emergency: bool) -> bool {
+        self.handle_timeout(now);
+        let class = if emergency {
+            Class::Emergency
+        } else {
+            Class::Outbound
+        };
+        let room = self.busy() + 1 < self.profile.channels || self.make_room(now, None, false);
+        if !emergency && !room {
+            return false;
+        }
+        self.insert(call, now, None, Upstream::default(), class);
+        true
+    }
+
+    /// The challenge of a call is over. `true`: it may go on to the site; else it is to be left to
+    /// voicemail or a call back, also when the digits were right and no line is left for strangers.
+    pub fn challenged(&mut self, call: CallRef, outcome: Challenge, now: Instant) -> bool {
+        let Some(held) = self.calls.get(&call).copied() else {
+            return false;
+        };
+        if !held.class.is_asked() {
+            return false;
+        }
+        let passed = outcome == Challenge::Passed;
+        let told_and_gone = outcome == Challenge::HungUp && held.class.is_kindly();
+        if !told_and_gone {
+            self.note_outcome(&held, passed, now);
+        }
+        self.counts.passed += u64::from(passed);
+        let passed = passed && self.strangers_have_room();
+        if passed {
+            if let Some(held) = self.calls.get_mut(&call) {
+                held.class = Class::Person;
+            }
+        } else {
+            self.calls.remove(&call);
+        }
+        self.handle_timeout(now);
+        passed
+    }
+
+    /// A call is over. `answered` says for how long it was.
+    pub fn ended(&mut self, call: CallRef, answered: Option<Duration>, now: Instant) {
+        if let Some(held) = self.calls.remove(&call) {
+            match (held.class, answered) {
+                (Class::Asked { .. }, _) => self.note_outcome(&held, false, now),
+                (Class::Stranger | Class::Person, Some(talked)) => {
+                    keep(&mut self.holds, talked.as_secs_f64(), HOLDS_KEPT);
+                }
+                _ => {}
+            }
+            if let (Some(caller), Class::Stranger | Class::Asked { .. }) = (held.caller, held.class)
+            {
+                self.last_gone = Some((caller, now));
+            }
+        }
+        self.handle_timeout(now);
+    }
+
+    /// An operator knows of an attack until then, or takes that back.
+    pub fn set_attack_mode(&mut self, mode: Option<AttackMode>, now: Instant) {
+        self.attack_mode = mode;
+        match (mode, self.alarm) {
+            (Some(_), None) => self.raise(now, None),
+            (None, Some(Alarm { rise: None, .. })) => self.calm(now),
+            _ => {}
+        }
+        self.asking |= mode.is_some();
+    }
+
+    /// What is due at `now`: challenges that take too long, alarms that are over.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let late: Vec<CallRef> = self
+            .asked()
+            .filter(|(_, held)| now.saturating_since(held.since) >= self.profile.challenge)
+            .map(|(call, _)| call)
+            .collect();
+        for call in late {
+            self.give_up(call, now);
+        }
+        if self.attack_mode.is_some_and(|mode| mode.until <= now) {
+            self.attack_mode = None;
+        }
+        let quiet = now.saturating_since(self.last_rise) >= QUIET;
+        if self.alarm.is_some() && self.attack_mode.is_none() && quiet {
+            self.calm(now);
+        }
+    }
+
+    /// When [`Gate::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let challenges = self
+            .asked()
+            .map(|(_, held)| held.since + self.profile.challenge);
+        let quiet = self.alarm.map(|_| match self.attack_mode {
+            Some(mode) => mode.until.max(self.last_rise + QUIET),
+            None => self.last_rise + QUIET,
+        });
+        challenges.chain(quiet).min()
+    }
+
+    /// Something to do to a call that is asked.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// Something that was found.
+    pub fn poll_finding(&mut self) -> Option<Finding> {
+        self.findings.pop_front()
+    }
+
+    /// The attack that goes on, if there is one.
+    pub const fn alarm(&self) -> Option<&Alarm> {
+        self.alarm.as_ref()
+    }
+
+    /// The operator's word, if it holds.
+    pub const fn attack_mode(&self) -> Option<AttackMode> {
+        self.attack_mode
+    }
+
+    /// Channels in use, as far as the gate knows.
+    pub fn busy(&self) -> u32 {
+        self.calls.len() as u32
+    }
+
+    /// Counts since the start.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn offer_known(&mut self, offer: &Offer) -> Ruling {
+        if self.busy() + 1 < self.profile.channels || self.make_room(offer.at, None, true) {
+            self.hold(offer, Class::Known);
+            return admit(match offer.standing {
+                Standing::CalledBack => "the site called this number lately",
+                Standing::Known => "a known caller",
+                Standing::Stranger => "the caller passed a challenge before",
+            });
+        }
+        self.full()
+    }
+
+    fn offer_stranger(&mut self, offer: &Offer) -> Ruling {
+        self.note_stranger(offer);
+        let Some(alarm) = self.alarm else {
+            return self.offer_in_peace(offer);
+        };
+        let channels = self.profile.channels;
+        // Once lines were short in this alarm, strangers are asked until it is over: else the
+        // lines below the threshold would be the attacker's.
+        self.asking |= (self.busy() + 1) * 100 > channels * SCREEN_PERCENT;
+        let short = (self.busy() + 1) * 100 > channels * SHED_PERCENT;
+        // People who wait for a free line are helped by no question, unless they are so many that
+        // somebody must have sent them.
+        let minute = Instant::from_nanos(offer.at.as_nanos().saturating_sub(MINUTE_NANOS));
+        let swarm = self.pressure.calls_since(minute) > channels as usize;
+        if !self.asking || (alarm.crowd && !short && !swarm) {
+            return self.offer_in_peace(offer);
+        }
+        if !self.profile.voice {
+            return self.offer_without_voice(offer);
+        }
+        if self.has_failed_often(offer) {
+            return self.shed(
+                608,
+                "the number failed the challenge three times in ten minutes",
+            );
+        }
+        let room = self.strangers_have_room()
+            && (self.busy() + 1 < channels || self.make_room(offer.at, Some(offer), false));
+        if !room {
+            return self.shed(486, "an attack fills the lines, and all of them are in use");
+        }
+        let kindly = alarm.crowd;
+        self.hold(offer, Class::Asked { kindly });
+        self.counts.screened += 1;
+        Ruling {
+            verdict: Verdict::Screen {
+                kindly: alarm.crowd,
+            },
+            why: "a caller never seen before, while an attack fills the lines".into(),
+        }
+    }
+
+    /// No attack, or a crowd of people: who comes first is served first, but for the last channel.
+    fn offer_in_peace(&mut self, offer: &Offer) -> Ruling {
+        if self.busy() + 1 < self.profile.channels || self.make_room(offer.at, None, true) {
+            self.hold(offer, Class::Stranger);
+            return admit("a channel is free");
+        }
+        self.full()
+    }
+
+    /// Nobody can be asked here: strangers have some of the channels and the rest is for those who
+    /// are known. Refused callers hear busy and may try again.
+    fn offer_without_voice(&mut self, offer: &Offer) -> Ruling {
+        if self.strangers_have_room() && self.busy() + 1 < self.profile.channels {
+            self.hold(offer, Class::Stranger);
+            return admit("a channel for strangers is free");
+        }
+        self.shed(
+            486,
+            "an attack fills the lines, and those for strangers are in use",
+        )
+    }
+
+    fn full(&mut self) -> Ruling {
+        self.counts.full += 1;
+        Ruling {
+            verdict: Verdict::Shed { status: 486 },
+            why: "all channels are in use but the one for emergencies".into(),
+        }
+    }
+
+    fn shed(&mut self, status: u16, why: &str) -> Ruling {
+        self.counts.shed += 1;
+        Ruling {
+            verdict: Verdict::Shed { status },
+            why: why.into(),
+        }
+    }
+
+    /// Whether one more stranger in a call leaves the reserve for the known and the one channel.
+    /// Where people can be asked, those who came in before they were do not count: else the attack's
+    /// first calls would keep everybody out for as long as they hold.
+    fn strangers_have_room(&self) -> bool {
+        let kept = self.profile.reserve_known.saturating_add(1);
+        let class = match self.profile.voice {
+            true => Class::Person,
+            false => Class::Stranger,
+        };
+        let strangers = self.of_class(class) as u32;
+        strangers < self.profile.channels.saturating_sub(kept).max(1)
+    }
+
+    /// Ends the challenge that is least likely to be passed: the one that has been silent longest,
+    /// those of classes that never passed first. For a newcomer, only one that had a fair time;
+    /// for whoever `must` come in, any.
+    fn make_room(&mut self, now: Instant, newcomer: Option<&Offer>, must: bool) -> bool {
+        let score = |held: &Held| {
+            let bad = self.classes.of(held.upstream).is_bad();
+            now.saturating_since(held.since) + if bad { BAD_CLASS } else { Duration::ZERO }
+        };
+        let bad_newcomer = newcomer.is_some_and(|offer| self.classes.of(offer.upstream).is_bad());
+        let least = match (must || newcomer.is_none(), bad_newcomer) {
+            (true, _) => Duration::ZERO,
+            (false, false) => FAIR,
+            (false, true) => FAIR + BAD_CLASS,
+        };
+        let victim = self
+            .asked()
+            .map(|(call, held)| (score(held), call))
+            .max()
+            .filter(|(score, _)| *score >= least);
+        match victim {
+            Some((_, call)) => {
+                self.give_up(call, now);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The call is over as far as channels go: no input, or its place is needed.
+    fn give_up(&mut self, call: CallRef, now: Instant) {
+        if let Some(held) = self.calls.remove(&call) {
+            self.note_outcome(&held, false, now);
+            self.orders.push_back(Order::LeaveToCallBack(call));
+        }
+    }
+
+    fn note_outcome(&mut self, held: &Held, passed: bool, now: Instant) {
+        self.classes.note(held.upstream, passed);
+        keep(&mut self.outcomes, passed, OUTCOMES_KEPT);
+        let Some(caller) = held.caller else { return };
+        if self.passed.len() >= CALLERS_KEPT {
+            self.passed
+                .retain(|_, at| now.saturating_since(*at) < PASS_HOLDS);
+        }
+        if self.failed.len() >= CALLERS_KEPT {
+            self.failed
+                .retain(|_, (at, _)| now.saturating_since(*at) < FAILURE_HOLDS);
+        }
+        if passed {
+            self.failed.remove(&caller);
+            if self.passed.len() < CALLERS_KEPT {
+                self.passed.insert(caller, now);
+            }
+        } else if self.failed.len() < CALLERS_KEPT {
+            let entry = self.failed.entry(caller).or_insert((now, 0));
+            *entry = (now, entry.1.saturating_add(1));
+        }
+    }
+
+    fn has_failed_often(&self, offer: &Offer) -> bool {
+        let failures = offer.caller.and_then(|caller| self.failed.get(&caller));
+        failures.is_some_and(|(at, count)| {
+            *count >= FAILURES_MAX && offer.at.saturating_since(*at) < FAILURE_HOLDS
+        })
+    }
+
+    fn standing(&self, offer: &Offer) -> Standing {
+        let passed = offer.caller.and_then(|caller| self.passed.get(&caller));
+        match (offer.standing, passed) {
+            (Standing::Stranger, Some(at))
+                if offer.at.saturating_since(*at) < PASS_HOLDS && !self.is_crowded() =>
+            {
+                Standing::Known
+            }
+            (standing, _) => standing,
+        }
+    }
+
+    /// People as such are too many: to have passed once is no title to the reserve.
+    fn is_crowded(&self) -> bool {
+        self.alarm.is_some_and(|alarm| alarm.crowd)
+    }
+
+    /// Counts a stranger's call and looks whether there are too many.
+    fn note_stranger(&mut self, offer: &Offer) {
+        let now = offer.at;
+        let usual = self.baseline.per_second(offer.hour);
+        let mut tells = offer.upstream.tells();
+        if self.redials(offer) {
+            tells += 1.5;
+        }
+        if self.holds_collapse() {
+            tells += 0.7;
+        }
+        let rise = self.pressure.note(now, usual, tells);
+        if rise.is_some() {
+            self.last_rise = now;
+            if self.alarm.is_none() {
+                self.raise(now, rise);
+            }
+        }
+        self.baseline.note(offer.hour, self.alarm.is_some());
+        let asked = self.outcomes.len();
+        let passed = self.outcomes.iter().filter(|passed| **passed).count();
+        if let Some(alarm) = &mut self.alarm {
+            alarm.crowd = asked >= CROWD_ASKED_MIN && passed * 100 >= asked * CROWD_PERCENT;
+        }
+    }
+
+    /// The same number again, right after it hung up.
+    fn redials(&self, offer: &Offer) -> bool {
+        self.last_gone.is_some_and(|(caller, at)| {
+            Some(caller) == offer.caller && offer.at.saturating_since(at) < REDIAL
+        })
+    }
+
+    /// Strangers' calls last equally long.
+    fn holds_collapse(&self) -> bool {
+        if self.holds.len() < 6 {
+            return false;
+        }
+        let mut sorted: Vec<f64> = self.holds.iter().copied().collect();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+        let near = |seconds: &&f64| (**seconds - median).abs() <= (median * 0.05).max(0.5);
+        sorted.iter().filter(near).count() * 4 >= sorted.len() * 3
+    }
+
+    fn raise(&mut self, now: Instant, rise: Option<Rise>) {
+        self.alarm = Some(Alarm {
+            since: now,
+            rise,
+            crowd: false,
+        });
+        self.last_rise = now;
+        self.asking = rise.is_none();
+        self.outcomes.clear();
+        self.counts.alarms += 1;
+        let mut finding =
+            Finding::new(Kind::TelephonyDenial, Subject::Site(self.profile.site), now);
+        finding.expires = now + QUIET;
+        finding.confidence = Confidence::new(if rise.is_none() { 100 } else { 80 });
+        match rise {
+            Some(Rise::Burst { calls, seconds }) => {
+                finding.count = calls as u64;
+                finding.note("calls of strangers", Value::Count(calls as u64));
+                finding.note("in seconds", Value::Number(seconds));
+            }
+            Some(Rise::Ramp) => {
+                finding.note("calls of strangers", Value::Word("more and more"));
+            }
+            None => finding.note("said by", Value::Word("an operator")),
+        }
+        let usual = self.baseline.per_second(self.hour) * 3600.0;
+        finding.note("usual in an hour", Value::Number(usual));
+        finding.note("channels in use", Value::Count(self.busy().into()));
+        if self.holds_collapse() {
+            finding.note("durations", Value::Word("all alike"));
+        }
+        keep(&mut self.findings, finding, FINDINGS_KEPT);
+    }
+
+    fn calm(&mut self, now: Instant) {
+        self.alarm = None;
+        self.asking = false;
+        self.pressure.reset(now);
+        self.classes.clear();
+        self.outcomes.clear();
+    }
+
+    fn hold(&mut self, offer: &Offer, class: Class) {
+        if !class.is_asked() {
+            self.counts.admitted += 1;
+        }
+        self.insert(offer.call, offer.at, offer.caller, offer.upstream, class);
+    }
+
+    fn insert(
+        &mut self,
+        call: CallRef,
+        since: Instant,
+        caller: Option<CallerKey>,
+        upstream: Upstream,
+        class: Class,
+    ) {
+        let held = Held {
+            since,
+            caller,
+            upstream,
+            class,
+        };
+        self.calls.insert(call, held);
+    }
+
+    fn asked(&self) -> impl Iterator<Item = (CallRef, &Held)> {
+        let all = self.calls.iter().map(|(call, held)| (*call, held));
+        all.filter(|(_, held)| held.class.is_asked())
+    }
+
+    fn of_class(&self, class: Class) -> usize {
+        self.calls
+            .values()
+            .filter(|held| held.class == class)
+            .count()
+    }
+}
+
+fn admit(why: &str) -> Ruling {
+    Ruling {
+        verdict: Verdict::Admit,
+        why: why.into(),
+    }
+}
+
+fn keep<T>(queue: &mut VecDeque<T>, value: T, most: usize) {
+    if queue.len() >= most {
+        queue.pop_front();
+    }
+    queue.push_back(value);
+}
+
+/// How long somebody may take for the digits, from the answer on.
+pub const CHALLENGE: Duration = Duration::from_millis(7_800);
+const MINUTE_NANOS: u64 = 60_000_000_000;
+/// A challenge that had less than this is not given up for a newcomer: the digit is hardly heard.
+const FAIR: Duration = Duration::from_millis(3_000);
+/// Callers of a class that never passed count as silent for so much longer.
+const BAD_CLASS: Duration = Duration::from_millis(20_000);
+/// Strangers are asked when more than this share of the channels is in use.
+const SCREEN_PERCENT: u32 = 60;
+/// Lines are short when more than this share is in use.
+const SHED_PERCENT: u32 = 85;
+/// An alarm is over when nothing has spoken for an attack for so long.
+const QUIET: Duration = Duration::from_secs(300);
+/// A redial within this time after hanging up is a machine's.
+const REDIAL: Duration = Duration::from_secs(3);
+/// Who passed is not asked again for so long.
+const PASS_HOLDS: Duration = Duration::from_secs(24 * 3600);
+/// Failures count for so long.
+const FAILURE_HOLDS: Duration = Duration::from_secs(600);
+/// After so many failures a number is refused.
+const FAILURES_MAX: u8 = 3;
+/// Most of so many that were asked must be people for a crowd.
+const CROWD_ASKED_MIN: usize = 8;
+/// A crowd has at least this share of people.
+const CROWD_PERCENT: usize = 60;
+/// Challenges that the crowd is told by.
+const OUTCOMES_KEPT: usize = 16;
+/// Durations that are looked at together.
+const HOLDS_KEPT: usize = 16;
+/// Callers remembered as passed, and as failed.
+const CALLERS_KEPT: usize = 16_384;
+/// Findings that wait to be fetched.
+const FINDINGS_KEPT: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+use super::*;
+use crate::tdos::offer::{Attestation, CallingNumber};
+
+const KEY: HashKey = HashKey::from_bytes([3; 16]);
+
+struct World {
+    gate: Gate,
+    now: Instant,
+    next: u64,
+}
+
+impl World {
+    fn new(channels: u32) -> World {
+        World {
+            gate: Gate::new(Profile::new(SiteRef::new(0), channels), KEY),
+            now: Instant::ZERO + Duration::from_secs(36_000),
+            next: 0,
+        }
+    }
+
+    fn offer(&mut self, standing: Standing) -> (CallRef, Verdict) {
+        self.next += 1;
+        let call = CallRef::new(self.next);
+        let ruling = self.gate.offer(&Offer {
+            call,
+            at: self.now,
+            hour: HourOfWeek::default(),
+            caller: Some(CallerKey::new(self.next)),
+            standing,
+            emergency: false,
+            upstream: Upstream {
+                attestation: Attestation::A,
+                number: CallingNumber::Subscriber,
+                ..Upstream::default()
+            },
+        });
+        assert!(!ruling.why.is_empty());
+        (call, ruling.verdict)
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.gate.handle_timeout(self.now);
+    }
+
+    /// Strangers call until there is an alarm and no line is left but the reserve.
+    fn flood(&mut self) {
+        for _ in 0..20 {
+            self.offer(Standing::Stranger);
+            self.pass(1);
+        }
+        assert!(self.gate.alarm().is_some());
+    }
+}
+
+#[test]
+fn a_flood_raises_the_alarm_within_seconds_and_strangers_are_asked() {
+    let mut world = World::new(8);
+    world.flood();
+    let alarm = world.gate.alarm().copied();
+    assert!(alarm.is_some_and(|alarm| alarm.since <= Instant::ZERO + Duration::from_secs(36_020)));
+    let finding = world.gate.poll_finding();
+    assert!(finding.is_some_and(|finding| finding.kind == Kind::TelephonyDenial));
+    world.pass(8);
+    let (_, verdict) = world.offer(Standing::Stranger);
+    assert_eq!(verdict, Verdict::Screen { kindly: false });
+}
+
+#[test]
+fn known_callers_come_in_while_strangers_are_asked() {
+    let mut world = World::new(8);
+    world.flood();
+    for _ in 0..2 {
+        let (_, verdict) = world.offer(Standing::Known);
+        assert_eq!(verdict, Verdict::Admit);
+    }
+}
+
+#[test]
+fn an_emergency_call_always_goes_out() {
+    let mut world = World::new(8);
+    world.flood();
+    for _ in 0..20 {
+        world.offer(Standing::Known);
+    }
+    assert_eq!(world.gate.busy(), 7, "one channel stays free");
+    world.next += 1;
+    assert!(
+        world
+            .gate
+            .outbound(CallRef::new(world.next), world.now, true)
+    );
+    world.next += 1;
+    assert!(
+        !world
+            .gate
+            .outbound(CallRef::new(world.next), world.now, false)
+    );
+}
+
+#[test]
+fn who_passes_is_let_in_and_never_asked_again() {
+    let mut world = World::new(8);
+    world.flood();
+    world.pass(8);
+    let (call, verdict) = world.offer(Standing::Stranger);
+    assert_eq!(verdict, Verdict::Screen { kindly: false });
+    assert!(world.gate.challenged(call, Challenge::Passed, world.now));
+    world
+        .gate
+        .ended(call, Some(Duration::from_secs(60)), world.now);
+    world.next = call.raw() - 1;
+    assert_eq!(world.offer(Standing::Stranger).1, Verdict::Admit);
+}
+
+#[test]
+fn no_input_is_left_to_a_call_back_and_not_punished_at_once() {
+    let mut world = World::new(8);
+    world.flood();
+    world.pass(8);
+    while world.gate.poll_order().is_some() {}
+    let (call, _) = world.offer(Standing::Stranger);
+    world.pass(8);
+    assert_eq!(world.gate.poll_order(), Some(Order::LeaveToCallBack(call)));
+    world.next = call.raw() - 1;
+    let (_, again) = world.offer(Standing::Stranger);
+    assert_eq!(again, Verdict::Screen { kindly: false });
+}
+
+#[test]
+fn people_who_pass_make_it_a_crowd_and_nobody_is_asked_while_lines_are_free() {
+    let mut world = World::new(8);
+    world.flood();
+    let held: Vec<CallRef> = world.gate.calls.keys().copied().collect();
+    for call in held {
+        world.gate.ended(call, None, world.now);
+    }
+    world.pass(61);
+    for _ in 0..12 {
+        let (call, verdict) = world.offer(Standing::Stranger);
+        if matches!(verdict, Verdict::Screen { .. }) {
+            world.gate.challenged(call, Challenge::Passed, world.now);
+        }
+        world
+            .gate
+            .ended(call, Some(Duration::from_secs(100)), world.now);
+        world.pass(10);
+    }
+    assert!(world.gate.alarm().is_some_and(|alarm| alarm.crowd));
+    assert_eq!(world.offer(Standing::Stranger).1, Verdict::Admit);
+}
+
+#[test]
+fn the_alarm_ends_when_it_is_quiet_and_never_learns_from_itself() {
+    let mut world = World::new(8);
+    let before = world.gate.baseline.per_second(HourOfWeek::default());
+    world.flood();
+    world.pass(301);
+    assert!(world.gate.alarm().is_none());
+    assert_eq!(
+        world.gate.baseline.per_second(HourOfWeek::default()),
+        before
+    );
+}
+
+#[test]
+fn attack_mode_holds_until_it_ends() {
+    let mut world = World::new(8);
+    let until = world.now + Duration::from_secs(3_600);
+    world
+        .gate
+        .set_attack_mode(Some(AttackMode { until }), world.now);
+    assert!(matches!(
+        world.offer(Standing::Stranger).1,
+        Verdict::Screen { .. }
+    ));
+    world.pass(3_000);
+    assert!(world.gate.alarm().is_some());
+    world.pass(901);
+    assert!(world.gate.alarm().is_none());
+}
+
+#[test]
+fn without_voice_strangers_keep_some_of_the_lines() {
+    let mut world = World::new(8);
+    world.gate.profile.voice = false;
+    world.flood();
+    assert!(world.gate.busy() <= 6);
+    assert_eq!(
+        world.offer(Standing::Stranger).1,
+        Verdict::Shed { status: 486 }
+    );
+    assert_eq!(world.offer(Standing::Known).1, Verdict::Admit);
+}
+
+proptest::proptest! {
+    /// Never 408, 480, 503 or 504; a call back to an emergency call passes; one channel stays free.
+    #[test]
+    fn no_verdict_makes_a_carrier_fail_over(
+        steps in proptest::collection::vec((0u8..6, 0u64..30), 1..200),
+        channels in 2u32..40,
+    ) {
+        let mut world = World::new(channels);
+        let mut calls: Vec<CallRef> = Vec::new();
+        let mut emergencies = 0;
+        for (kind, seconds) in steps {
+            world.pass(seconds);
+            match kind {
+                0..=2 => {
+                    let (call, verdict) = world.offer(Standing::Stranger);
+                    if let Verdict::Shed { status } = verdict {
+                        proptest::prop_assert!([486, 603, 608].contains(&status));
+                    }
+                    calls.push(call);
+                }
+                3 => calls.push(world.offer(Standing::Known).0),
+                4 => {
+                    world.next += 1;
+                    emergencies += 1;
+                    let call = CallRef::new(world.next);
+                    proptest::prop_assert!(world.gate.outbound(call, world.now, true));
+                }
+                _ => if let Some(call) = calls.pop() {
+                    world.gate.ended(call, None, world.now);
+                }
+            }
+            proptest::prop_assert!(world.gate.busy() < channels + emergencies);
+        }
+    }
+}
