@@ -11,41 +11,47 @@ use ringfence_session::registrar::line::Binding;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
+use super::write::{Values, in_chunks};
 use crate::entry::Registered;
 use crate::error::QueryError;
 
-/// Puts the bindings of each user in the place of those that it had.
+/// Puts the bindings of each user in the place of those that it had. Many users at a time, since a
+/// statement costs more than its row and an office comes back all at once.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
     registered: BTreeMap<(&String, &String), &Vec<Binding>>,
 ) -> Result<(), sqlx::Error> {
-    for ((group, user), bindings) in registered {
-        sqlx::query("DELETE FROM registrations WHERE phones = ?1 AND user = ?2")
-            .bind(group)
-            .bind(user)
-            .execute(&mut *connection)
-            .await?;
-        for binding in bindings {
-            sqlx::query(INSERT)
-                .bind(group)
-                .bind(user)
-                .bind(&*binding.contact)
-                .bind(&*binding.call_id)
-                .bind(i64::from(binding.cseq))
-                .bind(binding.path.as_deref())
-                .bind(binding.instance.as_deref())
-                .bind(i64::from(binding.reg_id))
-                .bind(binding.user_agent.as_deref())
-                .bind(binding.flow.listener.raw().to_string())
-                .bind(binding.flow.transport.uri_name())
-                .bind(binding.flow.remote.to_string())
-                .bind(binding.expires.as_micros())
-                .bind(binding.refreshed.as_micros())
-                .execute(&mut *connection)
-                .await?;
-        }
-    }
-    Ok(())
+    let users: Vec<(&String, &String)> = registered.keys().copied().collect();
+    in_chunks(connection, DELETE, &users, bind_user, ")").await?;
+    let rows: Vec<(&String, &String, &Binding)> = registered
+        .into_iter()
+        .flat_map(|((group, user), bindings)| bindings.iter().map(move |one| (group, user, one)))
+        .collect();
+    in_chunks(connection, INSERT, &rows, bind_binding, "").await
+}
+
+fn bind_user(values: &mut Values<'_>, (group, user): &(&String, &String)) {
+    values
+        .push_bind((*group).clone())
+        .push_bind((*user).clone());
+}
+
+fn bind_binding(values: &mut Values<'_>, (group, user, binding): &(&String, &String, &Binding)) {
+    bind_user(values, &(*group, *user));
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    values
+        .push_bind(binding.contact.to_string())
+        .push_bind(binding.call_id.to_string())
+        .push_bind(i64::from(binding.cseq))
+        .push_bind(text(&binding.path))
+        .push_bind(text(&binding.instance))
+        .push_bind(i64::from(binding.reg_id))
+        .push_bind(text(&binding.user_agent))
+        .push_bind(binding.flow.listener.raw().to_string())
+        .push_bind(binding.flow.transport.uri_name())
+        .push_bind(binding.flow.remote.to_string())
+        .push_bind(binding.expires.as_micros())
+        .push_bind(binding.refreshed.as_micros());
 }
 
 /// All of them, by group and user.
@@ -96,8 +102,9 @@ fn decode(row: &SqliteRow) -> Result<(String, String, Binding), sqlx::Error> {
     Ok((text("phones")?, text("user")?, binding))
 }
 
+const DELETE: &str = "DELETE FROM registrations WHERE (phones, user) IN (";
+
 const INSERT: &str = "INSERT INTO registrations (phones, user, contact, call_id, cseq, path, \
-    instance, reg_id, user_agent, listener, transport, remote, expires, refreshed) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    instance, reg_id, user_agent, listener, transport, remote, expires, refreshed) ";
 
 const SELECT: &str = "SELECT * FROM registrations ORDER BY phones, user, refreshed";

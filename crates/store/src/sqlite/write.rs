@@ -18,7 +18,7 @@ use crate::entry::Entry;
 const CHUNKS: [usize; 4] = [128, 32, 8, 1];
 
 /// A row of values while its statement is made.
-type Values<'q> = Separated<'q, Sqlite, &'static str>;
+pub(super) type Values<'q> = Separated<'q, Sqlite, &'static str>;
 
 /// Writes all entries. A call that ended leaves no mark, so what this batch tells of its start and
 /// answer is skipped.
@@ -110,7 +110,7 @@ pub(super) async fn prune(
 }
 
 /// Runs `head (…), (…) tail` for all rows.
-async fn in_chunks<T>(
+pub(super) async fn in_chunks<T>(
     connection: &mut SqliteConnection,
     head: &'static str,
     mut rows: &[T],
