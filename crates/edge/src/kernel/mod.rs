@@ -13,6 +13,8 @@
 mod host;
 mod map;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
