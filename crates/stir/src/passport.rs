@@ -126,8 +126,16 @@ pub const NUMBER_DIGITS_MAX: usize = 32;
 mod tests {
     use super::*;
 
+    /// What is signed in RFC 8225, appendix A, as it is printed there.
+    const EXAMPLE: &str = concat!(
+        "eyJhbGciOiJFUzI1NiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9j",
+        "ZXJ0LmV4YW1wbGUub3JnL3Bhc3Nwb3J0LmNlciJ9.",
+        "eyJkZXN0Ijp7InVyaSI6WyJzaXA6YWxpY2VAZXhhbXBsZS5jb20iXX0sImlhdCI",
+        "6MTQ3MTM3NTQxOCwib3JpZyI6eyJ0biI6IjEyMTU1NTUxMjEyIn19"
+    );
+
     #[test]
-    fn writes_the_claims_of_the_example_byte_by_byte_rfc8225_a() {
+    fn writes_the_example_byte_by_byte_rfc8225_a() {
         let claims = Claims {
             attest: None,
             dest: Dest {
@@ -141,17 +149,7 @@ mod tests {
         };
         let header = Header::es256(None, "https://cert.example.org/passport.cer");
         let input = signing_input(&header, &claims).unwrap();
-        assert_eq!(
-            serde_json::to_string(&header).unwrap(),
-            r#"{"alg":"ES256","typ":"passport","x5u":"https://cert.example.org/passport.cer"}"#
-        );
-        assert_eq!(
-            input.split('.').nth(1),
-            Some(concat!(
-                "eyJkZXN0Ijp7InVyaSI6WyJzaXA6YWxpY2VAZXhhbXBsZS5jb20iXX0sImlhdCI6MTQ3",
-                "MTM3NTQxOCwib3JpZyI6eyJ0biI6IjEyMTU1NTUxMjEyIn19"
-            ))
-        );
+        assert_eq!(input, EXAMPLE);
     }
 
     #[test]

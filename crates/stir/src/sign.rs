@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ringfence_base::Secret;
 
+use crate::guard::Guard;
 use crate::passport::{Claims, Header, signing_input};
 
 /// A key and where its certificate is.
@@ -20,7 +21,7 @@ pub enum SignError {
     /// The text holds no P-256 key in PKCS#8.
     #[error("the key is not a P-256 private key in PKCS#8 PEM")]
     Key,
-    /// The certificate's address is refused by [`crate::guard::check_url`].
+    /// The certificate's address is refused by [`Guard::check_url`].
     #[error("the certificate's address is not an https URL of a public host")]
     Url,
     /// The cipher failed.
@@ -29,12 +30,13 @@ pub enum SignError {
 }
 
 impl Signer {
-    /// A signer from a `PRIVATE KEY` in PEM, and the https address of its certificate.
+    /// A signer from a `PRIVATE KEY` in PEM, and the https address of its certificate,
+    /// which `guard` must let verifiers fetch.
     ///
     /// # Errors
     /// [`SignError::Key`], [`SignError::Url`].
-    pub fn new(key_pem: &Secret, x5u: &str) -> Result<Signer, SignError> {
-        crate::guard::check_url(x5u).map_err(|_| SignError::Url)?;
+    pub fn new(key_pem: &Secret, x5u: &str, guard: &Guard) -> Result<Signer, SignError> {
+        guard.check_url(x5u).map_err(|_| SignError::Url)?;
         let text = std::str::from_utf8(key_pem.expose()).map_err(|_| SignError::Key)?;
         let (_, text) = text
             .split_once("-----BEGIN PRIVATE KEY-----")
@@ -42,8 +44,10 @@ impl Signer {
         let (text, _) = text
             .split_once("-----END PRIVATE KEY-----")
             .ok_or(SignError::Key)?;
-        // Both copies are wiped: they hold the key.
-        let packed = Secret::new(text.bytes().filter(|b| !b.is_ascii_whitespace()).collect());
+        // Both copies are wiped: they hold the key. Nor may one grow, which leaves a copy behind.
+        let mut packed = Vec::with_capacity(text.len());
+        packed.extend(text.bytes().filter(|byte| !byte.is_ascii_whitespace()));
+        let packed = Secret::new(packed);
         let der = Secret::new(
             STANDARD
                 .decode(packed.expose())
@@ -82,6 +86,22 @@ impl Signer {
         self.key.public_key().as_ref()
     }
 }
+
+impl Signer {
+    /// Where the certificate is.
+    pub fn x5u(&self) -> &str {
+        &self.x5u
+    }
+}
+
+/// Signers are the same when they sign the same.
+impl PartialEq for Signer {
+    fn eq(&self, other: &Signer) -> bool {
+        self.x5u == other.x5u && self.public_key() == other.public_key()
+    }
+}
+
+impl Eq for Signer {}
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,7 +1,7 @@
 //! Verifying one Identity header against a public key and what SIP says (RFC 8224 §6.2).
 //!
 //! Whether the key may speak for the number (its certificate and TNAuthList, RFC 8226) and whether
-//! the token was seen before is not decided here.
+//! the token was seen before is decided by [`crate::verifier`].
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::Engine;
@@ -16,8 +16,8 @@ use crate::passport::{Claims, Dest, Header, Orig, signing_input};
 pub struct Expected {
     /// Who calls: From or P-Asserted-Identity.
     pub orig: Orig,
-    /// Who is called: To, one identity.
-    pub dest: Orig,
+    /// Who is called: To first, then whoever else the request is for. One of them must be named.
+    pub dests: Vec<Orig>,
     /// The Date header, seconds since 1970; the compact form takes its `iat` from it.
     pub date: Option<u64>,
 }
@@ -31,7 +31,7 @@ pub enum VerifyError {
     /// Another algorithm than ES256.
     #[error("the algorithm is not ES256")]
     Algorithm,
-    /// `info` is refused by [`crate::guard::check_url`], or is not the token's `x5u`.
+    /// `info` is refused by [`crate::guard::Guard`], or is not the token's `x5u`.
     #[error("the certificate's address is refused")]
     Info,
     /// An extension that we do not know, or that lacks its claims.
@@ -49,6 +49,24 @@ pub enum VerifyError {
     /// The token speaks of another called party.
     #[error("the token names another called party")]
     Dest,
+    /// There is no Identity header that we understand.
+    #[error("there is no Identity header")]
+    Absent,
+    /// The certificate cannot be had.
+    #[error("the certificate cannot be had")]
+    Unavailable,
+    /// The certificate did not come in time.
+    #[error("the certificate did not come in time")]
+    TimedOut,
+    /// The certificate is not one that a trust root answers for now.
+    #[error("the certificate is not trusted")]
+    Certificate,
+    /// The certificate may not speak for the calling number (RFC 8226 §9).
+    #[error("the certificate is not for the calling number")]
+    Authority,
+    /// The token was used for another call.
+    #[error("the token was used before")]
+    Replayed,
 }
 
 impl VerifyError {
@@ -56,36 +74,60 @@ impl VerifyError {
     pub fn status(self) -> u16 {
         match self {
             VerifyError::Stale => 403,
-            VerifyError::Info => 436,
+            VerifyError::Absent => 428,
+            VerifyError::Info | VerifyError::Unavailable | VerifyError::TimedOut => 436,
+            VerifyError::Certificate | VerifyError::Authority => 437,
             VerifyError::Malformed
             | VerifyError::Algorithm
             | VerifyError::Extension
             | VerifyError::Signature
             | VerifyError::Orig
+            | VerifyError::Replayed
             | VerifyError::Dest => 438,
         }
+    }
+
+    /// Whether nothing is known, as opposed to known to be wrong: a caller cannot help that a
+    /// certificate server is down.
+    pub const fn is_unknown(self) -> bool {
+        matches!(
+            self,
+            VerifyError::Absent
+                | VerifyError::Extension
+                | VerifyError::Unavailable
+                | VerifyError::TimedOut
+        )
     }
 }
 
 /// Verifies signature, freshness and identities. `public_key` is an uncompressed P-256 point, and
-/// `now` the wall clock.
+/// `now` the wall clock. Whether `info` may be fetched from is the caller's to ask first.
 ///
 /// # Errors
-/// Each variant of [`VerifyError`]; claims are only judged once the signature holds.
+/// Each variant of [`VerifyError`] up to [`VerifyError::Dest`]; claims are only judged once the
+/// signature holds.
 pub fn verify(
     identity: &Identity<'_>,
     public_key: &[u8],
     expected: &Expected,
     now: UnixTime,
 ) -> Result<Claims, VerifyError> {
-    crate::guard::check_url(identity.info).map_err(|_| VerifyError::Info)?;
-    let (input, header, claims) = match identity.full {
-        Some((header, claims)) => {
-            let input = format!("{header}.{claims}");
-            (input, json(header)?, json(claims)?)
-        }
-        None => compact(identity, expected)?,
-    };
+    let claims = verify_signed(identity, public_key, expected, now)?;
+    if names(&claims.dest, &expected.dests) {
+        Ok(claims)
+    } else {
+        Err(VerifyError::Dest)
+    }
+}
+
+/// [`verify()`] without the called party, who may have been another one before a diversion.
+pub(crate) fn verify_signed(
+    identity: &Identity<'_>,
+    public_key: &[u8],
+    expected: &Expected,
+    now: UnixTime,
+) -> Result<Claims, VerifyError> {
+    let (input, header, claims) = read(identity, expected)?;
     check_header(identity, &header, &claims)?;
     let signature = decoded(identity.signature)?;
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key)
@@ -98,15 +140,29 @@ pub fn verify(
     if claims.orig != expected.orig {
         return Err(VerifyError::Orig);
     }
-    let named = match &expected.dest {
-        Orig::Tn(number) => claims.dest.tn.contains(number),
-        Orig::Uri(uri) => claims.dest.uri.contains(uri),
-    };
-    if named {
-        Ok(claims)
-    } else {
-        Err(VerifyError::Dest)
+    Ok(claims)
+}
+
+/// What is signed, and what it says. Nothing of it is proved yet.
+pub(crate) fn read(
+    identity: &Identity<'_>,
+    expected: &Expected,
+) -> Result<(String, Header, Claims), VerifyError> {
+    match identity.full {
+        Some((header, claims)) => {
+            let input = format!("{header}.{claims}");
+            Ok((input, json(header)?, json(claims)?))
+        }
+        None => compact(identity, expected),
     }
+}
+
+/// Whether `dest` names one of `parties`.
+pub(crate) fn names(dest: &Dest, parties: &[Orig]) -> bool {
+    parties.iter().any(|party| match party {
+        Orig::Tn(number) => dest.tn.contains(number),
+        Orig::Uri(uri) => dest.uri.contains(uri),
+    })
 }
 
 fn check_header(
@@ -144,9 +200,10 @@ fn compact(
         return Err(VerifyError::Extension);
     }
     let mut dest = Dest::default();
-    match &expected.dest {
-        Orig::Tn(number) => dest.tn.push(number.clone()),
-        Orig::Uri(uri) => dest.uri.push(uri.clone()),
+    match expected.dests.first() {
+        Some(Orig::Tn(number)) => dest.tn.push(number.clone()),
+        Some(Orig::Uri(uri)) => dest.uri.push(uri.clone()),
+        None => return Err(VerifyError::Dest),
     }
     let claims = Claims {
         attest: None,

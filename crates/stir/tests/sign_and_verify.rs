@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use ringfence_base::{Secret, UnixTime};
+use ringfence_stir::guard::Guard;
 use ringfence_stir::{
     Attestation, Claims, Dest, Expected, Identity, Orig, Signer, VerifyError, verify,
 };
@@ -20,7 +21,7 @@ fn signer() -> Signer {
     .unwrap();
     let body = STANDARD.encode(document.as_ref());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-    Signer::new(&Secret::new(pem.into_bytes()), URL).unwrap()
+    Signer::new(&Secret::new(pem.into_bytes()), URL, &Guard::default()).unwrap()
 }
 
 fn claims() -> Claims {
@@ -40,7 +41,7 @@ fn claims() -> Claims {
 fn expected() -> Expected {
     Expected {
         orig: Orig::Tn("12155551212".to_owned()),
-        dest: Orig::Tn("12155551213".to_owned()),
+        dests: vec![Orig::Tn("12155551213".to_owned())],
         date: Some(NOW),
     }
 }
@@ -97,7 +98,7 @@ fn each_failure_has_its_name_and_status_rfc8224_6_2_2() {
     request.orig = Orig::Tn("12155550000".to_owned());
     check(&value, &key, &request, NOW, Some(VerifyError::Orig));
     let mut request = expected();
-    request.dest = Orig::Tn("12155550000".to_owned());
+    request.dests = vec![Orig::Tn("12155550000".to_owned())];
     check(&value, &key, &request, NOW, Some(VerifyError::Dest));
     let moved = value.replace("info=<https://cert", "info=<https://evil");
     check(&moved, &key, &expected(), NOW, Some(VerifyError::Info));
@@ -127,7 +128,7 @@ fn the_compact_form_is_made_again_from_the_request_rfc8224_7() {
     let value = format!("..{signature};{parameters}");
     check(&value, &key, &expected(), NOW, None);
     let mut request = expected();
-    request.dest = Orig::Tn("12155550000".to_owned());
+    request.dests = vec![Orig::Tn("12155550000".to_owned())];
     check(&value, &key, &request, NOW, Some(VerifyError::Signature));
     let shaken = format!("{value};ppt=shaken");
     check(
@@ -161,8 +162,8 @@ proptest! {
         if let Ok(identity) = Identity::parse(&bytes) {
             let _ = verify(&identity, &bytes, &expected(), at(NOW));
         }
-        let _ = ringfence_stir::guard::check_url(&url);
-        let _ = ringfence_stir::guard::check_url(&format!("https://{url}"));
+        let _ = Guard::default().check_url(&url);
+        let _ = Guard::default().check_url(&format!("https://{url}"));
         let _ = ringfence_stir::canonical_number(&url);
     }
 }
