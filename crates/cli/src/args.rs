@@ -76,10 +76,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<CallsCommand>,
     },
+    /// Write what passes the edge into a pcapng file, TLS decrypted, keys and passwords masked.
+    Capture(CaptureOptions),
     /// Phones that register at the edge.
     Phones {
         #[command(subcommand)]
         command: PhonesCommand,
+    },
+    /// What the edge would do with a call.
+    Route {
+        #[command(subcommand)]
+        command: RouteCommand,
     },
     /// Look for what is wrong with this host and set-up.
     Doctor,
@@ -104,6 +111,40 @@ pub(crate) enum CallsCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Say step by step what would become of a call. Nothing is sent, no channel is taken.
+    Test(RouteOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RouteOptions {
+    /// What is dialled: a number, a name, or urn:service:sos.
+    pub(crate) called: String,
+
+    /// The calling number, or the trunk, PBX or phone user (GROUP/USER) that calls. Without it the
+    /// call is an anonymous one from outside.
+    #[arg(long, value_name = "NUMBER|NAME")]
+    pub(crate) from: Option<String>,
+
+    /// The trunk, PBX or phone user (GROUP/USER) that calls, if the calling number does not say
+    /// it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) via: Option<String>,
+
+    /// The caller asks to be anonymous (Privacy: id).
+    #[arg(long)]
+    pub(crate) private: bool,
+
+    /// When the call is made: 'Sat 19:00', '19:00'.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+
+    /// Judge by the configuration file alone, even if the edge runs.
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum PhonesCommand {
     /// Make a user with a secret, which is shown this once. Then: ringfence reload.
     Add {
@@ -124,6 +165,49 @@ pub(crate) enum PhonesCommand {
         /// The user's name.
         user: String,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CaptureOptions {
+    /// The file; `-` is standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) write: PathBuf,
+
+    /// Both legs of this call in progress.
+    #[arg(long, value_name = "ID")]
+    pub(crate) call: Option<String>,
+
+    /// Calls from or to this number.
+    #[arg(long, value_name = "+NUMBER")]
+    pub(crate) number: Option<String>,
+
+    /// What comes from or goes to this address or block.
+    #[arg(long, value_name = "ADDRESS[/BITS]")]
+    pub(crate) address: Option<String>,
+
+    /// What comes from or goes to this trunk, PBX or group of phones.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trunk: Option<String>,
+
+    /// Messages of this method, and responses to them.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+
+    /// RTP and RTCP too, not only signalling.
+    #[arg(long)]
+    pub(crate) rtp: bool,
+
+    /// Stop after this long (30s, 2m).
+    #[arg(long = "for", value_parser = duration, value_name = "TIME", default_value = "10m")]
+    pub(crate) length: Duration,
+
+    /// Stop after so many packets.
+    #[arg(long, value_name = "N")]
+    pub(crate) packets: Option<u64>,
+
+    /// Stop before the file is larger (500k, 100M, 2G).
+    #[arg(long, value_parser = bytes, value_name = "SIZE", default_value = "100M")]
+    pub(crate) size: u64,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -167,6 +251,29 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `900`, `500k`, `100M`, `2G`: powers of 1,024.
+fn bytes(text: &str) -> Result<u64, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let shift = match unit {
+        "" => 0,
+        "k" | "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err("write a number with k, M or G, like 100M".to_owned()),
+    };
+    match number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+    {
+        Some(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err("write a number with k, M or G, like 100M".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +295,8 @@ mod tests {
             "ringfence calls --follow",
             "ringfence calls trace 0123456789abc --json",
             "ringfence doctor",
+            "ringfence route test +13125550001 --from +13305550101 --at 19:00 --json",
+            "ringfence capture -w calls.pcapng --number +13305550100 --rtp --for 30s --size 10M",
             "ringfence phones add remote alice --number +13305550107",
             "ringfence phones rotate remote alice --json",
             "ringfence phones list",
@@ -198,6 +307,14 @@ mod tests {
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}"));
         }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("500k"), Ok(500 << 10));
+        assert_eq!(bytes("2G"), Ok(2 << 30));
+        assert!(bytes("0").is_err() && bytes("5T").is_err());
+        assert!(bytes("99999999999G").is_err());
     }
 
     #[test]

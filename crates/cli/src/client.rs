@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use ringfence_control::api::ApiError;
 use ringfence_control::config;
@@ -82,6 +82,16 @@ pub(crate) fn ask_raw(target: &Target, method: Method, path: &str) -> anyhow::Re
 }
 
 async fn request(socket: &Path, method: Method, path: &str) -> anyhow::Result<Vec<u8>> {
+    let mut response = open(socket, method, path).await?;
+    read_all(&mut response).await
+}
+
+/// Begins one request; its answer is read as it comes.
+pub(crate) async fn open(
+    socket: &Path,
+    method: Method,
+    path: &str,
+) -> anyhow::Result<Response<Incoming>> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| match source.kind() {
@@ -95,13 +105,27 @@ async fn request(socket: &Path, method: Method, path: &str) -> anyhow::Result<Ve
         })?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let driver = tokio::spawn(connection);
+    tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header("host", "ringfence")
         .body(Empty::<Bytes>::new())?;
     let mut response = sender.send_request(request).await?;
+    if response.status() != StatusCode::OK {
+        let body = read_all(&mut response).await?;
+        let error = serde_json::from_slice(&body).unwrap_or_else(|_| {
+            ApiError::new(
+                format!("the edge answered {}", response.status()),
+                "see its log",
+            )
+        });
+        return Err(ClientError::Api(error).into());
+    }
+    Ok(response)
+}
+
+async fn read_all(response: &mut Response<Incoming>) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(frame) = response.body_mut().frame().await {
         if let Ok(data) = frame?.into_data() {
@@ -111,16 +135,6 @@ async fn request(socket: &Path, method: Method, path: &str) -> anyhow::Result<Ve
             );
             body.extend_from_slice(&data);
         }
-    }
-    driver.abort();
-    if response.status() != StatusCode::OK {
-        let error = serde_json::from_slice(&body).unwrap_or_else(|_| {
-            ApiError::new(
-                format!("the edge answered {}", response.status()),
-                "see its log",
-            )
-        });
-        return Err(ClientError::Api(error).into());
     }
     Ok(body)
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // this is the one crate that talks to people
 
 mod args;
+mod capture;
 mod check;
 mod client;
 mod demo;
@@ -14,6 +15,7 @@ mod logging;
 mod paint;
 mod phones;
 mod profiles;
+mod route;
 mod run;
 mod show;
 
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Arguments, CallsCommand, Command, PhonesCommand};
+use crate::args::{Arguments, CallsCommand, Command, PhonesCommand, RouteCommand};
 use crate::paint::Paint;
 
 /// What the process says when it is over.
@@ -75,6 +77,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Check { file } => check::check(&file, json),
         Command::Profiles { name } => profiles::profiles(name.as_deref(), json),
         Command::Run { config } => run::run(&config.unwrap_or(target.config)),
+        Command::Capture(options) => capture::capture(&target, &options, json),
         Command::Demo(options) => demo::demo(&options, json),
         Command::Doctor => doctor::doctor(&target, json, paint),
         Command::Status => show::status(&target, json, paint),
@@ -88,6 +91,9 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
             PhonesCommand::List => phones::list(&target, json, paint),
             PhonesCommand::Rotate { group, user } => phones::rotate(&target, (&group, &user), json),
         },
+        Command::Route {
+            command: RouteCommand::Test(options),
+        } => route::test(&target, &options, json, paint),
         Command::Registrations => show::registrations(&target, json, paint),
         Command::Calls {
             follow,

@@ -17,6 +17,7 @@ pub mod compile;
 pub mod config;
 pub mod diff;
 pub mod profile;
+pub mod rehearse;
 pub mod vault;
 
 pub use compile::compile;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use ringfence_control::api::{
     ApiError, CallRecord, Calls, CheckState, Doctor, HangUp, LineState, Lines, Records, Reload,
-    Status, Trace,
+    RouteAnswer, RouteOutcome, Status, Trace,
 };
 use ringfence_edge::{Edge, Options, StartError, doctor};
 use serde::de::DeserializeOwned;
@@ -421,4 +421,38 @@ fn two_edges_live_in_one_process_and_a_stopped_one_can_start_again() {
     drop(first.edge);
     let again = start(folder.path(), &net.config("workers = 2", "")).unwrap();
     eventually("the edge answering", || again.status().ok());
+}
+
+#[test]
+fn the_api_tells_what_would_become_of_a_call_by_the_health_of_the_running_edge() {
+    let setup = Setup::start(1);
+    let (carrier, pbx) = (Agent::bind(setup.net.carrier), Agent::bind(setup.net.pbx));
+    set_up(&setup, &carrier, &pbx, "one-channel-taken");
+    let ask =
+        |query: &str| -> RouteAnswer { api(&setup, "GET", &format!("/v1/route?{query}"), 200) };
+    let answer = ask("called=%2B13125550001&from=%2B13305550101");
+    assert!(answer.live);
+    assert_eq!(
+        answer.outcome,
+        RouteOutcome::Sent {
+            peer: "trunk carrier-a".into(),
+            called: "+13125550001".into(),
+            calling: Some("+13305550101".into()),
+        }
+    );
+    assert_eq!((answer.ways.len(), answer.ways[0].calls), (1, 1));
+    let limits = "site summit: 1 of 8 channels in use";
+    assert!(
+        answer.steps.iter().any(|step| step.text == limits),
+        "{answer:#?}"
+    );
+    let refused = ask("called=%2B13305550199");
+    assert!(matches!(
+        refused.outcome,
+        RouteOutcome::Refused { status: 404, .. }
+    ));
+    let bad: ApiError = api(&setup, "GET", "/v1/route?called=1&via=nobody", 400);
+    assert!(bad.error.contains("nobody"), "{bad}");
+    let bad: ApiError = api(&setup, "GET", "/v1/capture?address=here", 400);
+    assert!(bad.fix.contains("192.0.2.0/24"), "{bad}");
 }

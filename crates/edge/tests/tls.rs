@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use rustls::{
     ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
 use support::two_sides::{Far, FarTls, Side, all_ended_well, answered, config, hang_up, v4_sides};
-use support::{CallFacts, Net, Setup, media_address, rtp, write_config};
+use support::{CallFacts, Net, PATIENCE, Setup, media_address, rtp, write_config};
 
 const NUMBER: &str = "+13305550100";
 const ABROAD: &str = "+442079460000";
@@ -463,4 +465,34 @@ fn the_doctor_asks_a_peer_over_tls_and_says_what_is_wrong_with_its_certificate()
         assert!(message.contains(expected), "{message}");
         answering.join().unwrap();
     }
+}
+
+#[test]
+fn a_capture_holds_what_tls_carried_in_the_clear_and_without_keys() {
+    let scene = Scene::new("", "");
+    let (mut carrier, mut pbx) = (scene.carrier(scene.far_tls()), scene.pbx());
+    let mut capture = UnixStream::connect(scene.setup.edge.control_path()).unwrap();
+    capture.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = b"GET /v1/capture?trunk=carrier-a HTTP/1.0\r\nHost: edge\r\n\r\n";
+    capture.write_all(request).unwrap();
+    // The first bytes come once every worker offers what passes.
+    let mut file = vec![0; 16];
+    capture.read_exact(&mut file).unwrap();
+    carrier.connect();
+    let keys = Keys::new(Suite::AesCm128HmacSha1_80);
+    let (offer, plain) = (keys.sdp(&carrier, 1), pbx.agent.sdp());
+    let (call, _, _) = answered((&mut carrier, &offer), (&mut pbx, &plain), NUMBER, "shown");
+    hang_up(&mut carrier, &mut pbx, &call);
+    scene.setup.edge.drain();
+    scene.setup.edge.join();
+    capture.read_to_end(&mut file).unwrap();
+    let holds = |text: &str| {
+        file.windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    assert!(holds(&format!("INVITE sip:{NUMBER}@")) && holds("BYE sip:"));
+    assert!(holds("SIP/2.0/TLS") && holds("TLS, decrypted by the edge"));
+    assert!(!holds("SIP/2.0/UDP"), "the other side was not asked for");
+    let key = keys.ours.to_inline();
+    assert!(!holds(key.as_str().trim_start_matches("inline:")));
 }

@@ -87,7 +87,9 @@ pub use counters::{Counters, DropReason, Drops};
 pub use fast_path::{FastCount, FastKey, FastPath, FastRule};
 pub use latch::{LATCH_WINDOW, PROBATION_PACKETS, RELATCH_SILENCE};
 pub use payload::{PAYLOAD_TYPES_MAX, PayloadType, PayloadTypeError, PayloadTypes};
-pub use plane::{Forward, NoPorts, PACKET_MAX, Plane, PlaneError, SOCKETS_MAX, StreamId, TAIL};
+pub use plane::{
+    Forward, NoPorts, PACKET_MAX, Plane, PlaneError, SOCKETS_MAX, Seen, StreamId, TAIL,
+};
 pub use ports::{PortPair, SocketIndex};
 pub use rate::{BURST, RATE_FACTOR, RateLimit};
 pub use report::{PeerReport, SideReport, StreamReport};

@@ -71,7 +71,11 @@ pub struct Plane {
     names: HashKey,
     next_generation: u32,
     fast: Option<Box<dyn FastPath>>,
+    seen: Option<Seen>,
 }
+
+/// Whether somebody wants to see the packets at one of our addresses.
+pub type Seen = Box<dyn Fn(SocketAddr) -> bool + Send>;
 
 /// What a bound socket serves.
 #[derive(Clone, Copy)]
@@ -94,12 +98,29 @@ impl Plane {
             names: HashKey::generate(entropy),
             next_generation: 0,
             fast: None,
+            seen: None,
         }
     }
 
     /// From now on, established plain streams are offered to `fast`.
     pub fn set_fast_path(&mut self, fast: Box<dyn FastPath>) {
         self.fast = Some(fast);
+    }
+
+    /// From now on, streams with an address that `seen` names are kept from the fast path, and
+    /// taken back from it: their packets are to be seen here. Looks at all streams; call it again
+    /// when `seen` would say otherwise.
+    pub fn keep_seen(&mut self, seen: Option<Seen>) {
+        self.seen = seen;
+        let (Some(seen), Some(_)) = (&self.seen, &self.fast) else {
+            return;
+        };
+        for (_, stream) in &mut self.streams {
+            let own = stream.pairs().map(|pair| self.ports.pair(pair).addr);
+            if stream.is_lowered() && own.into_iter().any(seen) {
+                withdraw(stream, &mut self.fast, &mut self.counters);
+            }
+        }
     }
 
     /// Adds bound port pairs of a listener. Meant for the start: the table grows here and nowhere
@@ -235,7 +256,10 @@ impl Plane {
                     && stream.is_due()
                 {
                     let own = stream.pairs().map(|pair| self.ports.pair(pair).addr);
-                    stream.lower(now, own, fast);
+                    let seen = self.seen.as_ref();
+                    if !seen.is_some_and(|seen| own.into_iter().any(seen)) {
+                        stream.lower(now, own, fast);
+                    }
                 }
                 Some(relayed.forward)
             }

@@ -64,6 +64,14 @@ pub(crate) struct NotAdmitted {
     pub(crate) status: u16,
 }
 
+/// The status of [`NotAdmitted`].
+pub(crate) const fn refusal_status(direction: Direction) -> u16 {
+    match direction {
+        Direction::Inbound => 486,
+        Direction::Internal | Direction::Outbound => 503,
+    }
+}
+
 /// Takes a channel of the ingress peer, the site and the first of `ways` whose peer has room, and
 /// a place in the rate of both peers. The number is that way's.
 pub(crate) fn admit(
@@ -72,10 +80,7 @@ pub(crate) fn admit(
     ways: &[Way],
     now: Instant,
 ) -> Result<(Admission, usize), NotAdmitted> {
-    let status = match route.direction {
-        Direction::Inbound => 486,
-        Direction::Internal | Direction::Outbound => 503,
-    };
+    let status = refusal_status(route.direction);
     let refuse = |reason| NotAdmitted { reason, status };
     let (Some(ingress), Some(site)) = (plan.peer(route.ingress), plan.site(route.site)) else {
         return Err(refuse(RefusalReason::NoRoute));

@@ -284,6 +284,16 @@ impl Wording {
         }
     }
 
+    /// The user of P-Asserted-Identity, if the peer is told.
+    pub(crate) fn asserted(&self) -> Option<&str> {
+        self.asserted.as_deref()
+    }
+
+    /// What Privacy tells the peer.
+    pub(crate) const fn privacy(&self) -> Option<&'static str> {
+        self.privacy
+    }
+
     /// `;user=phone` if the peer wants it and `user` is a telephone number (RFC 3261 §19.1.1).
     pub(crate) fn parameter(&self, user: &str) -> &'static str {
         let dialled = |byte: u8| byte.is_ascii_digit() || b"+*#".contains(&byte);

@@ -60,6 +60,7 @@ mod redirect;
 pub mod refusal;
 pub mod registrar;
 pub mod registration;
+pub mod rehearsal;
 mod reliable;
 mod responses;
 mod routing;

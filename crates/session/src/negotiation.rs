@@ -5,7 +5,7 @@
 //! and both sides of each media stream are set to what was agreed. It does not matter which
 //! message carries which: INVITE and 200, or 200 and ACK, or a re-INVITE.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ringfence_base::{Entropy, Instant, ListenerId};
@@ -291,6 +291,12 @@ impl Negotiation {
             jitter_us: u32::try_from(here.jitter.as_micros()).unwrap_or(u32::MAX),
             mos: here.mos,
         })
+    }
+
+    /// Our media addresses on one leg, of RTP.
+    pub(crate) fn local_addrs(&self, plane: &Plane, side: Side) -> Vec<SocketAddr> {
+        let local = |stream| plane.local_addr(stream, side.media_side());
+        self.streams().filter_map(local).collect()
     }
 
     /// Closes all streams.

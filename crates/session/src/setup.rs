@@ -15,7 +15,6 @@ use crate::admission::{Admission, admit};
 use crate::body;
 use crate::call::{Bridge, Call, CallKey, Facts, Leg, Phase, Side, Stage};
 use crate::call_id::CallId;
-use crate::cdr::Direction;
 use crate::core::{Core, TagText};
 use crate::diversion::Diversions;
 use crate::event::Event;
@@ -28,7 +27,7 @@ use crate::methods::{Methods, RELIABLE, ReliableProvisional, takes};
 use crate::negotiation::{Negotiation, SideFacts, Surroundings};
 use crate::numbering;
 use crate::outgoing::{Invite, MAX_FORWARDS, our_address};
-use crate::plan::{Peer, PeerKind, Plan};
+use crate::plan::{Peer, Plan};
 use crate::refusal::RefusalReason;
 use crate::registrar::{Caller, from_phone};
 use crate::registration::called_number;
@@ -37,7 +36,7 @@ use crate::routing::{Route, route};
 use crate::session_timer;
 use crate::supervise::AlarmKind;
 use crate::trace::LegSide;
-use crate::ways::{Way, Ways, ways};
+use crate::ways::{Way, Ways, ways_of};
 
 /// Why an attempt was refused, and the SIP status that says so.
 #[derive(Clone, Debug)]
@@ -175,19 +174,7 @@ impl Core {
             let (peer, address) = (route.egress, target.flow.remote);
             return [Way { peer, address }].into_iter().collect();
         }
-        let kind = match route.direction {
-            Direction::Inbound | Direction::Internal => PeerKind::Pbx,
-            Direction::Outbound => PeerKind::Trunk,
-        };
-        let emergency = route.emergency;
-        let mut ways = ways(plan, route.site, kind, now, emergency, &mut *self.entropy);
-        if let Some(named) = route.by_rule {
-            match emergency {
-                true => ways.sort_by_key(|way| way.peer != named),
-                false => ways.retain(|way| way.peer == named),
-            }
-        }
-        ways
+        ways_of(plan, route, now, !route.emergency, &mut *self.entropy)
     }
 
     /// Makes the call and sends the INVITE on, to the first of `ways`.

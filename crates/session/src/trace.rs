@@ -190,49 +190,17 @@ fn le_u64(bytes: &[u8]) -> u64 {
         .fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
-/// Cuts SDES keys (RFC 4568) and digest responses (RFC 7616) out of a message.
+/// Cuts what [`ringfence_sip::secrets`] finds out of a message.
 pub fn redact(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    for line in text.split_inclusive(|&byte| byte == b'\n') {
-        let cut = [&b"inline:"[..], b"response=", b"nonce="]
-            .into_iter()
-            .filter_map(|mark| find(line, mark).map(|at| at + mark.len()))
-            .filter(|_| is_secret_line(line))
-            .min();
-        match cut {
-            Some(at) => {
-                out.extend_from_slice(&line[..at]);
-                out.extend_from_slice("…".as_bytes());
-                let end = line
-                    .iter()
-                    .rposition(|byte| !b"\r\n".contains(byte))
-                    .map_or(0, |i| i + 1);
-                out.extend_from_slice(&line[end..]);
-            }
-            None => out.extend_from_slice(line),
-        }
+    let mut from = 0;
+    for place in ringfence_sip::secrets(text) {
+        out.extend_from_slice(text.get(from..place.start).unwrap_or_default());
+        out.extend_from_slice("…".as_bytes());
+        from = place.end;
     }
+    out.extend_from_slice(text.get(from..).unwrap_or_default());
     out
-}
-
-fn is_secret_line(line: &[u8]) -> bool {
-    [
-        &b"a=crypto:"[..],
-        b"authorization",
-        b"proxy-authorization",
-        b"authentication-info",
-    ]
-    .into_iter()
-    .any(|start| {
-        line.get(..start.len())
-            .is_some_and(|have| have.eq_ignore_ascii_case(start))
-    })
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window.eq_ignore_ascii_case(needle))
 }
 
 #[cfg(test)]
@@ -282,5 +250,14 @@ mod tests {
             "{shown}"
         );
         assert!(shown.contains("inline:…\r\na=ptime:20\r\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_digest_response_on_a_folded_line_is_cut_out_rfc3261_7_3_1() {
+        let text = b"REGISTER x SIP/2.0\r\nAuthorization: Digest username=\"a\",\r\n \
+            response=\"0123\",\r\n\tqop=auth\r\n\r\n";
+        let shown = String::from_utf8(redact(text)).unwrap();
+        assert!(!shown.contains("0123"), "{shown}");
+        assert!(shown.contains("response=\"…\",\r\n\tqop=auth"), "{shown}");
     }
 }

@@ -41,9 +41,14 @@ impl Usage {
     pub fn take_channel(&self, limit: u32) -> bool {
         self.calls
             .fetch_update(Relaxed, Relaxed, |calls| {
-                (limit == 0 || calls < limit).then(|| calls.saturating_add(1))
+                fits(calls, limit).then(|| calls.saturating_add(1))
             })
             .is_ok()
+    }
+
+    /// Whether [`Usage::take_channel`] would take one now.
+    pub fn has_channel(&self, limit: u32) -> bool {
+        fits(self.calls(), limit)
     }
 
     /// Gives a channel back.
@@ -125,6 +130,10 @@ impl Usage {
             options_missed: self.options_missed.load(Relaxed),
         }
     }
+}
+
+const fn fits(calls: u32, limit: u32) -> bool {
+    limit == 0 || calls < limit
 }
 
 /// A reading of [`Usage`].

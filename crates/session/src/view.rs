@@ -86,6 +86,7 @@ impl Core {
             transport: record.transport,
             call_id: record.call_id,
             media: record.media,
+            media_local: call.media.local_addrs(&self.media, side),
         }
     }
 }
@@ -103,6 +104,8 @@ pub struct LegView {
     pub call_id: String,
     /// Media so far.
     pub media: Option<MediaRecord>,
+    /// Our own addresses of RTP on this leg.
+    pub media_local: Vec<SocketAddr>,
 }
 
 /// Where a call stands.

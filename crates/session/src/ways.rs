@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use ringfence_base::{Entropy, Instant};
 use smallvec::SmallVec;
 
+use crate::cdr::Direction;
 use crate::failover::{Rank, order};
 use crate::health::Quarantine;
 use crate::plan::{Peer, PeerId, PeerKind, Plan, SiteId};
+use crate::routing::Route;
 
 /// Most places that one call tries.
 pub const WAYS_MAX: usize = 16;
@@ -77,13 +79,41 @@ pub fn candidates(
         .collect()
 }
 
-/// The same as a list of places, at most [`WAYS_MAX`].
-pub(crate) fn ways(
+/// The kind of peer that a call in this direction goes to.
+pub(crate) const fn kind_towards(direction: Direction) -> PeerKind {
+    match direction {
+        Direction::Inbound | Direction::Internal => PeerKind::Pbx,
+        Direction::Outbound => PeerKind::Trunk,
+    }
+}
+
+/// Where a routed call may go that rings at no phone, best first. With `probe`, as in
+/// [`candidates`].
+pub(crate) fn ways_of(
+    plan: &Plan,
+    route: &Route,
+    now: Instant,
+    probe: bool,
+    entropy: &mut dyn Entropy,
+) -> Ways {
+    let kind = kind_towards(route.direction);
+    let mut ways = ways(plan, route.site, kind, now, probe, entropy);
+    if let Some(named) = route.by_rule {
+        match route.emergency {
+            true => ways.sort_by_key(|way| way.peer != named),
+            false => ways.retain(|way| way.peer == named),
+        }
+    }
+    ways
+}
+
+/// [`candidates`] as a list of places, at most [`WAYS_MAX`].
+fn ways(
     plan: &Plan,
     site: SiteId,
     kind: PeerKind,
     now: Instant,
-    emergency: bool,
+    probe: bool,
     entropy: &mut dyn Entropy,
 ) -> Ways {
     // The common case, without a list of lists: one peer at one address.
@@ -93,7 +123,7 @@ pub(crate) fn ways(
     {
         return [Way { peer, address }].into_iter().collect();
     }
-    candidates(plan, site, kind, now, !emergency, entropy)
+    candidates(plan, site, kind, now, probe, entropy)
         .into_iter()
         .flat_map(|candidate| {
             let peer = candidate.peer;
@@ -154,7 +184,7 @@ mod tests {
     #[track_caller]
     fn check(plan: &Plan, now: Instant, emergency: bool, expected: &[PeerId]) {
         let mut entropy = SeededEntropy::new(7);
-        let ways = ways(plan, SITE, PeerKind::Trunk, now, emergency, &mut entropy);
+        let ways = ways(plan, SITE, PeerKind::Trunk, now, !emergency, &mut entropy);
         let peers: Vec<PeerId> = ways.iter().map(|way| way.peer).collect();
         assert_eq!(peers, expected);
     }
@@ -175,7 +205,7 @@ mod tests {
         let mut entropy = SeededEntropy::new(1);
         let to_second = (0..10_000)
             .filter(|_| {
-                let ways = ways(&plan, SITE, PeerKind::Trunk, NOW, false, &mut entropy);
+                let ways = ways(&plan, SITE, PeerKind::Trunk, NOW, true, &mut entropy);
                 ways[0].peer == second
             })
             .count();
@@ -215,7 +245,7 @@ mod tests {
         peer.addresses.push(more);
         peer.usage.standing.note_dead(first, NOW);
         let mut entropy = SeededEntropy::new(1);
-        let ways = ways(&plan, SITE, PeerKind::Trunk, NOW, false, &mut entropy);
+        let ways = ways(&plan, SITE, PeerKind::Trunk, NOW, true, &mut entropy);
         let addresses: Vec<SocketAddr> = ways.iter().map(|way| way.address).collect();
         assert_eq!(addresses, [more, first]);
     }

@@ -8,6 +8,7 @@
 //! * [`frame::StreamFramer`] cuts a stream into messages with the very same header scan, so that
 //!   the framer and the parser can never disagree about where a message ends.
 //! * [`mod@write`] serialises; no value, wherever it came from, can start a header of its own.
+//! * [`secrets()`] says which bytes must not leave the process.
 //! * [`digest`] is digest authentication, for clients and for servers.
 //!
 //! Bytes stay bytes: one byte that is not UTF-8 spoils at most the value it stands in.
@@ -28,6 +29,7 @@ mod method;
 mod name_addr;
 mod params;
 mod scan;
+mod secrets;
 mod start_line;
 mod status;
 mod uri;
@@ -50,6 +52,7 @@ pub use message::{Contact, Field, Message};
 pub use method::Method;
 pub use name_addr::NameAddr;
 pub use params::{Param, Params};
+pub use secrets::secrets;
 pub use start_line::StartLine;
 pub use status::StatusCode;
 pub use uri::{Scheme, Uri, unescape};

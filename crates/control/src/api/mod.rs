@@ -6,6 +6,7 @@
 //! them escapes them.
 
 mod call;
+mod capture;
 mod doctor;
 mod error;
 mod line;
@@ -13,11 +14,13 @@ mod phones;
 mod record;
 mod registration;
 mod reload;
+mod route;
 mod status;
 mod time;
 mod trace;
 
 pub use call::{ActiveCall, ActiveLeg, ActiveMedia, CallState, Calls, HangUp};
+pub use capture::CaptureQuery;
 pub use doctor::{Check, CheckState, Doctor};
 pub use error::ApiError;
 pub use line::{
@@ -28,6 +31,7 @@ pub use phones::{Phone, PhoneContact, Phones};
 pub use record::{CallRecord, RecordLeg, RecordMedia, Records};
 pub use registration::{OtherBinding, Registration, Registrations, judge_registration};
 pub use reload::{ChangeView, Reload};
+pub use route::{RouteAnswer, RouteOutcome, RouteQuery, RouteStep, RouteWay};
 pub use status::{ConfigStatus, ListenerStatus, MemoryStatus, RecordsState, RecordsStatus, Status};
 pub use time::Timestamp;
 pub use trace::{Direction, LegName, Trace, TraceEntry};
@@ -44,6 +48,10 @@ pub mod paths {
     pub const REGISTRATIONS: &str = "/v1/registrations";
     /// `GET`: [`Calls`](super::Calls), those in progress.
     pub const CALLS: &str = "/v1/calls";
+    /// `GET`, with a [`CaptureQuery`](super::CaptureQuery): a pcapng file as it is written.
+    pub const CAPTURE: &str = "/v1/capture";
+    /// `GET`, with a [`RouteQuery`](super::RouteQuery): [`RouteAnswer`](super::RouteAnswer).
+    pub const ROUTE: &str = "/v1/route";
     /// `DELETE`: hangs up; [`HangUp`](super::HangUp).
     pub const CALL: &str = "/v1/calls/{id}";
     /// `GET`: [`Trace`](super::Trace).

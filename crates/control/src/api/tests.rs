@@ -182,6 +182,7 @@ fn calls_are_stable() {
         transport: leg.transport,
         call_id: leg.call_id.clone(),
         media: leg.media.clone(),
+        media_local: Vec::new(),
     };
     let mut call = view::CallView {
         id: cdr.id,

@@ -12,14 +12,17 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::channel::{Channel, Sender};
 use ringfence_control::api::{
-    ApiError, CallRecord, Calls, HangUp, Lines, Phones, Records as RecordsPage, Registrations,
-    Reload, Status, Trace, paths,
+    ApiError, CallRecord, Calls, CaptureQuery, HangUp, Lines, Phones, Records as RecordsPage,
+    Registrations, Reload, RouteAnswer, RouteQuery, Status, Trace, paths,
 };
+use ringfence_control::rehearse::rehearse;
 use ringfence_session::call_id::CallId;
 use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
 use serde::Deserialize;
 
+use crate::capture::request::{self, CaptureError};
 use crate::clock::unix_now;
+use crate::entropy::SystemEntropy;
 use crate::run::ReloadError;
 use crate::run::shared::{Shared, Wish, WorkerSilent};
 use crate::{doctor, view};
@@ -43,6 +46,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(paths::PHONES, get(phones))
         .route(paths::REGISTRATIONS, get(registrations))
         .route(paths::CALLS, get(calls))
+        .route(paths::CAPTURE, get(capture))
+        .route(paths::ROUTE, get(route))
         .route(FOLLOW, get(follow))
         .route(paths::CALL, get(record).delete(hang_up))
         .route("/v1/calls/{id}/hangup", post(hang_up))
@@ -83,6 +88,28 @@ async fn calls(State(shared): Edge, Query(query): Query<CallsQuery>) -> Answer<C
         shared.calls().await?,
         query.limit.unwrap_or(CALLS_DEFAULT),
     )))
+}
+
+/// A pcapng file as it grows.
+async fn capture(
+    State(shared): Edge,
+    Query(query): Query<CaptureQuery>,
+) -> Result<Response, Fault> {
+    let body = request::start(&shared, &query).await?.into_body();
+    let headers = [(header::CONTENT_TYPE, "application/vnd.tcpdump.pcap")];
+    Ok((headers, body).into_response())
+}
+
+/// What would become of a call. No worker is asked: what it depends on is shared by all.
+async fn route(State(shared): Edge, Query(query): Query<RouteQuery>) -> Answer<RouteAnswer> {
+    let plan = Arc::clone(&shared.applied.load().plan);
+    let moment = (shared.clock.now(), unix_now());
+    let mut entropy = SystemEntropy::new();
+    let answer = rehearse(&plan, &query, true, moment, &mut entropy);
+    answer.map(Json).map_err(|body| Fault {
+        status: StatusCode::BAD_REQUEST,
+        body,
+    })
 }
 
 async fn hang_up(State(shared): Edge, Path(id): Path<String>) -> Answer<HangUp> {
@@ -251,6 +278,22 @@ impl Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         (self.status, Json(self.body)).into_response()
+    }
+}
+
+impl From<CaptureError> for Fault {
+    fn from(error: CaptureError) -> Fault {
+        match error {
+            CaptureError::Busy => Fault::conflict(error.to_string(), "end one of them first"),
+            CaptureError::Query(body) => Fault {
+                status: StatusCode::BAD_REQUEST,
+                body,
+            },
+            CaptureError::Thread(source) => {
+                Fault::conflict(format!("no thread: {source}"), "try again later")
+            }
+            CaptureError::Worker(error) => error.into(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the control side knows of the running edge, and how it asks the workers.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use ringfence_session::view::CallView;
 use ringfence_store::SqliteRecords;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::capture::CaptureTap;
+use crate::clock::Clock;
 use crate::records::Progress;
 use crate::ring::RingSender;
 use crate::tap::TapCounters;
@@ -48,6 +50,8 @@ pub(crate) struct Applied {
 /// Shared by the handle, the control thread and the HTTP handlers.
 pub(crate) struct Shared {
     pub(crate) started: UnixTime,
+    /// The clock of all workers.
+    pub(crate) clock: Clock,
     pub(crate) applied: ArcSwap<Applied>,
     /// One reload at a time.
     pub(crate) reloading: Mutex<()>,
@@ -56,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) commands: Vec<RingSender<Command>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) store: Arc<SqliteRecords>,
+    /// How many captures are running.
+    pub(crate) captures: Arc<AtomicUsize>,
     /// What became of the copies for a collector, if there is one.
     pub(crate) export: Option<Arc<TapCounters>>,
     /// Who relays established media, in words.
@@ -111,6 +117,12 @@ impl Shared {
             return Ok(false);
         }
         self.ask(worker, |answer| Command::HangUp(id, answer)).await
+    }
+
+    /// Makes every worker offer what passes to a capture, from when this returns on.
+    pub(crate) async fn attach(&self, tap: &CaptureTap) -> Result<(), WorkerSilent> {
+        let attached = self.ask_all(|answer| Command::Capture(tap.clone(), answer));
+        attached.await.map(drop)
     }
 
     /// Tells all workers, which need not answer. A worker whose ring of commands is full stands

@@ -136,6 +136,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let progress = Arc::clone(sender.progress());
     let shared = Arc::new(Shared {
         started: unix_now(),
+        clock,
         applied: ArcSwap::from_pointee(first_applied(config, &prepared)),
         reloading: Mutex::new(()),
         resolving: AtomicBool::new(false),
@@ -145,6 +146,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
             .collect(),
         progress: Arc::clone(&progress),
         store: Arc::clone(&store),
+        captures: Arc::default(),
         export: tap.as_ref().map(TapSender::counters),
         media_relay,
         draining: AtomicBool::new(false),

@@ -1,90 +1,19 @@
 //! Puts `x` in the place of secrets, byte for byte, so that lengths in a message stay true.
 //!
-//! Keys of media (RFC 4568 `a=crypto`, RFC 4567 `a=key-mgmt`, `k=`) and what digest proves a
-//! password with (RFC 7616 `response`, `rspauth`), on folded lines too.
+//! Which bytes are secret is said in one place for all sinks: [`ringfence_sip::secrets`].
+
+use std::ops::Range;
 
 /// Masks every secret in `message`.
 pub fn mask(message: &mut [u8]) {
-    let mut kind = Kind::Open;
-    for line in message.split_inclusive_mut(|&byte| byte == b'\n') {
-        let folded = matches!(line.first(), Some(b' ' | b'\t'));
-        if !folded {
-            kind = Kind::of(line);
-        }
-        match kind {
-            Kind::Open => {}
-            Kind::Value(start) => hide(line.get_mut(start..).unwrap_or_default()),
-            Kind::Crypto => hide_after(line, b"inline:", |byte| byte == b' ' || byte == b'\t'),
-            Kind::Digest => {
-                for name in [&b"response="[..], b"rspauth="] {
-                    hide_after(line, name, |byte| byte == b',');
-                }
-            }
+    let places: Vec<Range<usize>> = ringfence_sip::secrets(message).collect();
+    for place in places {
+        let secret = message.get_mut(place).unwrap_or_default();
+        // Folds and quotes stay.
+        for byte in secret.iter_mut().filter(|byte| !b"\r\n\"".contains(byte)) {
+            *byte = b'x';
         }
     }
-}
-
-/// What a line may hold.
-#[derive(Clone, Copy)]
-enum Kind {
-    Crypto,
-    Digest,
-    Open,
-    /// A secret from this place on.
-    Value(usize),
-}
-
-impl Kind {
-    fn of(line: &[u8]) -> Kind {
-        let begins = |start: &[u8]| {
-            line.get(..start.len())
-                .is_some_and(|have| have.eq_ignore_ascii_case(start))
-        };
-        if begins(b"a=crypto:") {
-            Kind::Crypto
-        } else if begins(b"a=key-mgmt:") {
-            Kind::Value(b"a=key-mgmt:".len())
-        } else if begins(b"k=") {
-            Kind::Value(b"k=".len())
-        } else if [
-            &b"authorization"[..],
-            b"proxy-authorization",
-            b"authentication-info",
-            b"proxy-authentication-info",
-        ]
-        .into_iter()
-        .any(begins)
-        {
-            Kind::Digest
-        } else {
-            Kind::Open
-        }
-    }
-}
-
-/// Hides from behind each `name` to before the byte that ends a value.
-fn hide_after(line: &mut [u8], name: &[u8], ends: impl Fn(u8) -> bool) {
-    let mut from = 0;
-    while let Some(at) = find(line.get(from..).unwrap_or_default(), name) {
-        let start = from + at + name.len();
-        let rest = line.get_mut(start..).unwrap_or_default();
-        let length = rest.iter().position(|&byte| ends(byte));
-        let length = length.unwrap_or(rest.len());
-        hide(rest.get_mut(..length).unwrap_or_default());
-        from = start;
-    }
-}
-
-fn hide(bytes: &mut [u8]) {
-    for byte in bytes.iter_mut().filter(|byte| !b"\r\n\"".contains(byte)) {
-        *byte = b'x';
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window.eq_ignore_ascii_case(needle))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use ringfence_session::view::CallView;
 use tokio::sync::oneshot;
 
 use super::snapshot::WorkerSnapshot;
+use crate::capture::CaptureTap;
 use crate::sources::Sources;
 use crate::tls::TlsContext;
 
@@ -38,6 +39,8 @@ pub(crate) enum Handover {
 pub(crate) enum Command {
     /// The calls in progress.
     Calls(oneshot::Sender<Vec<CallView>>),
+    /// Offer what passes to a capture, and say when that begins.
+    Capture(CaptureTap, oneshot::Sender<()>),
     /// Take no new calls, and tell when none is left.
     Drain,
     /// End a call; whether it was there.

@@ -4,6 +4,7 @@
 //! from the socket of the other side. No allocation, no lock, two system calls.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use ringfence_base::{Instant, ListenerId};
@@ -11,6 +12,7 @@ use ringfence_media::{Forward, PACKET_MAX, Plane, PortPair, SocketIndex, TAIL};
 
 use super::snapshot::WorkerCounters;
 use crate::epoll::{Interest, Poller};
+use crate::tap::Tap;
 use crate::token::Token;
 use crate::udp::UdpSocket;
 
@@ -25,6 +27,8 @@ pub(crate) struct BoundPair {
 /// All media sockets of one worker; [`SocketIndex`] is the index.
 pub(crate) struct MediaSockets {
     sockets: Vec<UdpSocket>,
+    /// Listener and address of each socket.
+    places: Vec<(ListenerId, SocketAddr)>,
     /// Pairs by listener.
     pairs: Vec<usize>,
     buffer: Box<[u8; BUFFER]>,
@@ -42,13 +46,14 @@ impl MediaSockets {
     ) -> io::Result<MediaSockets> {
         let mut media = MediaSockets {
             sockets: Vec::new(),
+            places: Vec::new(),
             pairs: Vec::new(),
             buffer: Box::new([0; BUFFER]),
         };
         for pair in pairs {
             let addr = pair.rtp.local_addr();
-            let rtp = media.add(pair.rtp, poller)?;
-            let rtcp = media.add(pair.rtcp, poller)?;
+            let rtp = media.add(pair.listener, pair.rtp, poller)?;
+            let rtcp = media.add(pair.listener, pair.rtcp, poller)?;
             plane.add_ports(pair.listener, [PortPair { rtp, rtcp, addr }]);
             if media.pairs.len() <= pair.listener.index() {
                 media.pairs.resize(pair.listener.index() + 1, 0);
@@ -66,6 +71,7 @@ impl MediaSockets {
         plane: &mut Plane,
         index: u32,
         counters: &mut WorkerCounters,
+        tap: &Tap,
     ) {
         let Some(socket) = self.sockets.get(index as usize) else {
             return;
@@ -80,6 +86,7 @@ impl MediaSockets {
             }
         };
         counters.media_received += 1;
+        self.copy(now, tap, index as usize, from, length, false);
         let index = SocketIndex::new(index);
         let forward = plane.handle_packet(now, index, from, &mut self.buffer[..], length);
         if let Some(Forward { socket, to, len }) = forward {
@@ -89,9 +96,31 @@ impl MediaSockets {
                 .get(socket.index())
                 .zip(bytes)
                 .map(|(s, b)| s.send(b, to));
-            if !matches!(sent, Some(Ok(()))) {
+            if matches!(sent, Some(Ok(()))) {
+                self.copy(now, tap, socket.index(), to, len, true);
+            } else {
                 counters.media_refused += 1;
             }
+        }
+    }
+
+    /// A copy of what is in the buffer for whoever captures it.
+    #[inline]
+    fn copy(
+        &self,
+        now: Instant,
+        tap: &Tap,
+        socket: usize,
+        far: SocketAddr,
+        len: usize,
+        sent: bool,
+    ) {
+        let Some(&(listener, ours)) = self.places.get(socket) else {
+            return;
+        };
+        if tap.wants_media(listener, ours.port()) {
+            let bytes = self.buffer.get(..len).unwrap_or_default();
+            tap.media(now, (listener, ours), far, sent, bytes);
         }
     }
 
@@ -108,9 +137,15 @@ impl MediaSockets {
         self.sockets.iter().map(UdpSocket::kernel_drops).sum()
     }
 
-    fn add(&mut self, socket: UdpSocket, poller: &Poller) -> io::Result<SocketIndex> {
+    fn add(
+        &mut self,
+        listener: ListenerId,
+        socket: UdpSocket,
+        poller: &Poller,
+    ) -> io::Result<SocketIndex> {
         let index = self.sockets.len() as u32;
         poller.add(socket.as_fd(), Token::Media(index).encode(), Interest::Read)?;
+        self.places.push((listener, socket.local_addr()));
         self.sockets.push(socket);
         Ok(SocketIndex::new(index))
     }

@@ -214,8 +214,9 @@ impl Worker {
             let ready = self.poller.ready(place);
             match Token::decode(ready.token) {
                 Some(Token::Media(index)) => {
+                    let plane = self.core.media_mut();
                     self.media
-                        .relay(now, self.core.media_mut(), index, &mut self.counters);
+                        .relay(now, plane, index, &mut self.counters, &self.tap);
                 }
                 Some(Token::Wake) => self.waker.clear(),
                 Some(token) => self.on_signalling(now, token, ready),
@@ -314,6 +315,11 @@ impl Worker {
     fn on_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::Calls(answer) => drop(answer.send(self.core.calls())),
+            Command::Capture(capture, answer) => {
+                self.tap.attach(capture);
+                self.tap.show_media(self.core.media_mut());
+                let _ = answer.send(());
+            }
             Command::Drain => {
                 self.draining = true;
                 self.core.handle_input(now, Input::Drain);
@@ -411,6 +417,10 @@ impl Worker {
 
     fn keep_house(&mut self, now: Instant) {
         self.next_housekeeping = now + HOUSEKEEPING;
+        if self.tap.is_capturing() {
+            self.tap.sweep();
+            self.tap.show_media(self.core.media_mut());
+        }
         if anchor_is_off(&self.clock, &self.anchor) {
             tracing::warn!(worker = self.index.raw(), "the host's clock was set");
             self.anchor = self.clock.anchor();

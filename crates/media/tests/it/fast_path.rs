@@ -343,3 +343,29 @@ proptest! {
         prop_assert!(apart <= Duration::from_millis(2), "{apart:?}");
     }
 }
+
+#[test]
+fn a_stream_that_somebody_wants_to_see_comes_up_and_goes_below_again() {
+    let (mut host, mut talking) = Host::established();
+    let own = host.world.plane.local_addr(host.world.stream, Side::B);
+    let above = |host: &Host| {
+        let counters = host.world.plane.counters();
+        counters.rtp_forwarded - counters.rtp_fast
+    };
+    host.world
+        .plane
+        .keep_seen(Some(Box::new(move |ours| Some(ours) == own)));
+    assert_eq!(host.kernel.rules(), 0);
+    let before = above(&host);
+    for _ in 0..40 {
+        host.talk(&mut talking);
+    }
+    assert_eq!(above(&host), before + 80, "every packet is seen");
+    host.world.plane.keep_seen(None);
+    for _ in 0..40 {
+        host.talk(&mut talking);
+    }
+    assert_eq!(host.kernel.rules(), 2);
+    let report = host.report(Side::A);
+    assert_eq!((report.packets, report.lost), (120, 0));
+}

@@ -81,6 +81,7 @@ fn started(number: u32, tenant: &str) -> Entry {
         transport: Transport::Udp,
         call_id: format!("call-{number}@{peer}"),
         media: None,
+        media_local: Vec::new(),
     };
     Entry::Started(Box::new(CallView {
         id: id(number),
