@@ -29,6 +29,7 @@ use crate::refusal::RefusalReason;
 use crate::registrar::group::Digests;
 use crate::registrar::{FlowUsers, NONCE_LIFETIME, NONCES_KEPT};
 use crate::registration::Registrations;
+use crate::sighting::Sightings;
 use crate::supervise::Alarm;
 use crate::trace::{TraceEntry, TraceRing};
 
@@ -129,6 +130,8 @@ pub struct Core {
     /// Branches that their calls have left. No more than the client transactions.
     pub(crate) orphans: BTreeSet<ClientId>,
     pub(crate) registrations: Registrations,
+    /// What detection is told, once somebody watches.
+    pub(crate) sightings: Option<Box<Sightings>>,
     generation: u32,
     calls_counted: u32,
 }
@@ -178,6 +181,7 @@ impl Core {
             options_sent: Vec::new(),
             orphans: BTreeSet::new(),
             registrations: Registrations::new(config.worker, config.workers),
+            sightings: None,
             generation: 0,
             calls_counted: 0,
             plan,
@@ -197,7 +201,10 @@ impl Core {
             } => {
                 core.on_message(now, flow, message, tls_names);
             }
-            Input::Unparseable { flow } => core.refuse(flow, RefusalReason::Unparseable),
+            Input::Unparseable { flow } => {
+                core.see_unparseable(now, &flow);
+                core.refuse(flow, RefusalReason::Unparseable);
+            }
             Input::TransportFailed { flow } => core.transactions.transport_failed(&flow),
             Input::ConnectionClosed { connection } => {
                 core.on_connection_closed(now, connection);

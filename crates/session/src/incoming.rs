@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ringfence_base::{Flow, Instant};
+use ringfence_detect::event::Refusal;
 use ringfence_dialog::{Matched, ServerId, Tag, Transmit, response_flow};
 use ringfence_sip::write::{MessageWriter, response_to};
 use ringfence_sip::{HeaderName, Message, Method, StatusCode};
@@ -24,11 +25,12 @@ impl Core {
         tls_names: &[String],
     ) {
         let candidates = self.access.identify(&self.plan, &flow, tls_names);
+        self.see_defects(now, &flow, &candidates, message);
         if self.is_of_phone(&flow, message, &candidates) {
             return self.on_phone_message(now, flow, message);
         }
         let Some(&first) = candidates.first() else {
-            return self.on_stranger(flow, message);
+            return self.on_stranger(now, flow, message);
         };
         if let Some(peer) = self.plan.peer(first) {
             peer.usage.note_heard(self.anchor.unix_time(now));
@@ -40,8 +42,13 @@ impl Core {
     }
 
     /// No configured peer: silence, or the one small answer that everybody gets.
-    fn on_stranger(&mut self, flow: Flow, message: &Message<'_>) {
+    fn on_stranger(&mut self, now: Instant, flow: Flow, message: &Message<'_>) {
         self.refuse(flow, RefusalReason::Stranger);
+        let nobody = Candidates::new();
+        match message.to().is_ok_and(|to| to.tag().is_some()) {
+            true => self.see_forged(now, &flow, &nobody, message),
+            false => self.see_refused(now, &flow, &nobody, message, Refusal::Stranger),
+        }
         let forbid = self
             .plan
             .listener(flow.listener)
@@ -63,6 +70,7 @@ impl Core {
         self.counters.requests += 1;
         if let Err(rejection) = message.validate_request() {
             self.refuse(flow, RefusalReason::Malformed);
+            self.see_refused(now, &flow, candidates, message, Refusal::Malformed);
             if method != Method::Ack {
                 self.answer_statelessly(&flow, message, rejection.code.raw(), |_| {});
             }
@@ -173,6 +181,7 @@ impl Core {
         let reply = Reply::new(server, message, flow);
         let Some((key, side)) = self.find_dialog(message, candidates) else {
             self.refuse(flow, RefusalReason::DialogUnknown);
+            self.see_forged(now, &flow, candidates, message);
             return self.respond(now, &reply, 481);
         };
         let reply = reply.of_leg(key, side);

@@ -17,6 +17,7 @@
 //! | its media | `negotiation` |
 //! | phones that register | [`registrar`] |
 //! | what may cross | `headers`, `outgoing` |
+//! | what detection is told | [`sighting`] |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
 //!
 
@@ -66,6 +67,7 @@ mod responses;
 mod routing;
 mod session_timer;
 mod setup;
+pub mod sighting;
 mod supervise;
 pub mod targets;
 #[cfg(test)]

@@ -136,6 +136,9 @@ impl Core {
         };
         let identity = identity::identify(&plan, &route, attempt.reply.request)
             .map_err(|_| with_route(NotPresentable::REASON, NotPresentable::STATUS))?;
+        let numbers = (identity.real.as_deref(), attempt.called.as_str());
+        let (flow, message) = (attempt.reply.flow, attempt.reply.request);
+        self.see_offered(now, &flow, message, attempt.id, &route, numbers);
         if self.draining && !route.emergency {
             return Err(with_route(RefusalReason::Draining, 503));
         }

@@ -355,8 +355,13 @@ impl Accounts {
     }
 
     fn pair(&self, account: Name, address: IpAddr) -> u64 {
-        self.key.hash64(&(account.hash(), place_of(address)))
+        pair_of(self.key, account, address)
     }
+}
+
+/// What stands for an account as it is tried from one place.
+pub fn pair_of(key: HashKey, account: Name, address: IpAddr) -> u64 {
+    key.hash64(&(account.hash(), place_of(address)))
 }
 
 /// What is new about a right answer.

@@ -28,6 +28,7 @@ use crate::name::Name;
 use crate::own::{Network, NeverBan, OwnSet, place_of};
 use crate::sketch::{Heavy, Tier, Tiered};
 use accounts::Accounts;
+pub use accounts::pair_of;
 use programs::Programs;
 use sources::{GRACE, Sources};
 

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ringfence_base::{Flow, Instant};
+use ringfence_detect::event::CredentialsOutcome;
 use ringfence_sip::digest::{
     Algorithm, Challenge, Credentials, NonceCheck, Replay, all_credentials,
 };
@@ -56,10 +57,12 @@ fn credentials_for<'a>(message: &Message<'a>, realm: &str) -> Option<Credentials
 enum Verdict {
     /// Right, and used for the first time.
     Proved(Caller),
-    /// The password is right and the nonce is not, or was used before: a new nonce, no reproach.
+    /// The password is right and the nonce was used before: a new nonce, no reproach.
+    Replayed,
+    /// The password is right and the nonce is not: a new nonce, no reproach.
     Stale,
-    /// Wrong, or of nobody.
-    Wrong,
+    /// Wrong, or of nobody: which of them is for detection only.
+    Wrong(CredentialsOutcome),
     /// There are none.
     Missing,
 }
@@ -75,14 +78,34 @@ impl Core {
     ) -> Option<Caller> {
         let plan = std::sync::Arc::clone(&self.plan);
         let group = plan.phone_group(id)?;
+        let named = credentials_for(message, &group.realm).map(|given| given.username);
+        let named = named.unwrap_or_default();
+        if !named.is_empty() && self.is_tried_too_often(now, flow, named) {
+            // Nothing is verified and nothing is answered: no guess is one.
+            self.refuse(*flow, RefusalReason::Credentials);
+            return None;
+        }
         let stale = match self.verdict(now, flow.remote.ip(), message, id, group) {
             Verdict::Proved(caller) => return Some(caller),
-            Verdict::Stale => true,
-            Verdict::Wrong => {
+            Verdict::Replayed => {
+                let outcome = CredentialsOutcome::Replayed;
+                self.see_credentials(now, flow, message, named, outcome);
+                true
+            }
+            Verdict::Stale => {
+                let outcome = CredentialsOutcome::Stale;
+                self.see_credentials(now, flow, message, named, outcome);
+                true
+            }
+            Verdict::Wrong(outcome) => {
+                self.see_credentials(now, flow, message, named, outcome);
                 self.refuse(*flow, RefusalReason::Credentials);
                 false
             }
-            Verdict::Missing => false,
+            Verdict::Missing => {
+                self.see_challenged(now, flow, message);
+                false
+            }
         };
         self.challenge(now, flow, message, group, stale);
         None
@@ -104,18 +127,23 @@ impl Core {
         let digests = known.map_or(&self.nobody, |user| &user.digests);
         let offered = group.algorithms.contains(&credentials.algorithm);
         let ha1 = digests.of(credentials.algorithm);
+        let nonce = self
+            .nonces
+            .check(now, credentials.nonce, source, group.realm.as_bytes());
+        let wrong = Verdict::Wrong(match (nonce, known) {
+            (NonceCheck::Forged, _) => CredentialsOutcome::WrongForgedNonce,
+            (_, Some(_)) => CredentialsOutcome::Wrong,
+            (_, None) => CredentialsOutcome::WrongAccount,
+        });
         let Some(ha1) = ha1.filter(|_| offered) else {
-            return Verdict::Wrong;
+            return wrong;
         };
         let method = message
             .method()
             .map_or(&b""[..], |method| method.as_bytes());
         let right = credentials.verify(ha1, method) && same_target(message, &credentials);
-        let nonce = self
-            .nonces
-            .check(now, credentials.nonce, source, group.realm.as_bytes());
         let (Some(user), true) = (user, right) else {
-            return Verdict::Wrong;
+            return wrong;
         };
         match nonce {
             NonceCheck::Fresh(nonce) => {
@@ -126,7 +154,7 @@ impl Core {
                 }
                 match self.nonce_counts.note(nonce, credentials.nc) {
                     Replay::New => Verdict::Proved(Caller { group: id, user }),
-                    Replay::Seen => Verdict::Stale,
+                    Replay::Seen => Verdict::Replayed,
                 }
             }
             // Too old, of another worker, of an earlier process, or from another network.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ringfence_base::{ConnectionId, Flow, Instant, Transport};
+use ringfence_detect::event::Refusal;
 use ringfence_dialog::{Matched, Transmit, response_flow};
 use ringfence_sip::write::{MessageWriter, compacted, response_to};
 use ringfence_sip::{HeaderName, Message, Method, StatusCode};
@@ -70,6 +71,7 @@ impl Core {
         self.counters.requests += 1;
         if let Err(rejection) = message.validate_request() {
             self.refuse(flow, RefusalReason::Malformed);
+            self.see_refused(now, &flow, &Candidates::new(), message, Refusal::Malformed);
             if method != Method::Ack {
                 self.answer_unproven(&flow, message, rejection.code.raw(), |_| {});
             }
@@ -93,6 +95,7 @@ impl Core {
             }
             _ if in_dialog => {
                 self.refuse(flow, RefusalReason::DialogUnknown);
+                self.see_forged(now, &flow, &Candidates::new(), message);
                 self.answer_unproven(&flow, message, 481, |_| {});
             }
             Method::Register => self.on_register(now, flow, message),
@@ -158,10 +161,20 @@ impl Core {
             return;
         };
         let at = self.unix(now);
+        let before = match self.is_watched() {
+            true => group
+                .user(caller.user)
+                .map_or(0, |user| user.line.bindings(at).len()),
+            false => 0,
+        };
         let registered = self.register(at, group, caller, &reply);
         match registered {
-            Ok(bindings) => self.accept_register(now, group, caller, &reply, bindings),
+            Ok(bindings) => {
+                self.see_registered(now, &flow, message, caller, (before, &bindings));
+                self.accept_register(now, group, caller, &reply, bindings);
+            }
             Err(refusal) => {
+                self.see_proved(now, &flow, message, caller);
                 self.refuse(flow, RefusalReason::Registration);
                 self.respond_with(now, &reply, refusal.status, None, |writer| {
                     if refusal.status == 420 {
@@ -270,6 +283,7 @@ impl Core {
         let Some(caller) = self.authenticate(now, &flow, message, id) else {
             return;
         };
+        self.see_proved(now, &flow, message, caller);
         let Some(peer) = self.plan.phone_group(caller.group).map(|group| group.peer) else {
             return;
         };

@@ -306,6 +306,12 @@ impl Machine {
         Some(Step::Wait(at))
     }
 
+    /// The first contact that the carrier lists and that is not ours, and how many there are.
+    pub(super) fn alien(&self) -> Option<(String, u32)> {
+        let first = self.others.first()?;
+        Some((first.uri.clone(), self.others_total))
+    }
+
     /// The connection over which the carrier answered is gone: it may be the only way for its
     /// calls to us.
     pub(super) fn used(&self, connection: ConnectionId) -> bool {

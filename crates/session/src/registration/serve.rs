@@ -212,6 +212,12 @@ impl Core {
         let step = registration
             .machine
             .on_answer(now, flow, message, &mut *self.entropy);
+        let alien = registration.machine.alien();
+        if let Some((uri, count)) = alien
+            && message.status().is_some_and(|status| status.is_success())
+        {
+            self.see_alien_binding(now, &flow, &uri, count);
+        }
         self.take_step(now, slot, step);
     }
 
