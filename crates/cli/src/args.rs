@@ -88,6 +88,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: RouteCommand,
     },
+    /// What detection found: attacks, and why it thinks so.
+    Incidents {
+        /// Show so many of the past.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: u32,
+    },
+    /// Whom detection slows, limits or blocks now, and why.
+    Blocks {
+        #[command(subcommand)]
+        command: Option<BlocksCommand>,
+    },
+    /// What is known of an address, an account, a number or a call, and why it was treated so.
+    Explain {
+        /// An address, an account, a number, or a call's id.
+        #[arg(value_name = "ADDRESS|NUMBER|CALL")]
+        about: String,
+    },
     /// Look for what is wrong with this host and set-up.
     Doctor,
     /// Apply the changed configuration file without dropping a call. Same as SIGHUP.
@@ -142,6 +159,19 @@ pub(crate) struct RouteOptions {
     /// Judge by the configuration file alone, even if the edge runs.
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlocksCommand {
+    /// Take back what is in force. Always works.
+    Remove {
+        /// Against this address.
+        #[arg(value_name = "ADDRESS", required_unless_present = "all")]
+        address: Option<std::net::IpAddr>,
+        /// Against everybody.
+        #[arg(long, conflicts_with = "address")]
+        all: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -297,6 +327,11 @@ mod tests {
             "ringfence doctor",
             "ringfence route test +13125550001 --from +13305550101 --at 19:00 --json",
             "ringfence capture -w calls.pcapng --number +13305550100 --rtp --for 30s --size 10M",
+            "ringfence incidents --limit 5 --json",
+            "ringfence blocks",
+            "ringfence blocks remove 203.0.113.9 --json",
+            "ringfence blocks remove --all",
+            "ringfence explain 203.0.113.9",
             "ringfence phones add remote alice --number +13305550107",
             "ringfence phones rotate remote alice --json",
             "ringfence phones list",

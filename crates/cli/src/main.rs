@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Arguments, CallsCommand, Command, PhonesCommand, RouteCommand};
+use crate::args::{Arguments, BlocksCommand, CallsCommand, Command, PhonesCommand, RouteCommand};
 use crate::paint::Paint;
 
 /// What the process says when it is over.
@@ -94,6 +94,12 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Route {
             command: RouteCommand::Test(options),
         } => route::test(&target, &options, json, paint),
+        Command::Incidents { limit } => show::incidents(&target, limit, json, paint),
+        Command::Blocks { command } => match command {
+            None => show::blocks(&target, json),
+            Some(BlocksCommand::Remove { address, .. }) => show::lift(&target, address, json),
+        },
+        Command::Explain { about } => show::explain(&target, &about, json, paint),
         Command::Registrations => show::registrations(&target, json, paint),
         Command::Calls {
             follow,

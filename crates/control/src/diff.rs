@@ -130,6 +130,7 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
     Config {
         file: wanted.file.clone(),
         edge: running.edge.clone(),
+        detect: wanted.detect,
         limits: Limits {
             trace_bytes: running.limits.trace_bytes,
             ..wanted.limits
@@ -190,6 +191,7 @@ fn flatten(config: &Config) -> Values {
     let mut values = Flat::default();
     edge(&mut values, &config.edge);
     limits(&mut values, config);
+    detect(&mut values, config);
     config
         .listeners
         .iter()
@@ -269,6 +271,13 @@ fn edge(values: &mut Flat, edge: &Edge) {
         values.restart("collector", hep.collector);
         values.restart("id", hep.id);
         values.maybe("password", hep.password.as_ref(), Effect::Restart);
+    }
+}
+
+fn detect(values: &mut Flat, config: &Config) {
+    values.table("detect".to_owned());
+    for kind in ringfence_detect::finding::Kind::ALL {
+        values.now(kind.as_str(), config.detect.of(kind).as_str());
     }
 }
 

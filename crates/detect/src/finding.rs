@@ -346,7 +346,12 @@ impl Finding {
 
     /// The sentence for a person: who, what, by which evidence, how sure.
     pub fn explain(&self) -> String {
-        let mut text = format!("{} {}", self.subject, self.kind.phrase());
+        self.explain_as(&self.subject.to_string())
+    }
+
+    /// The same with a better name for whom it is about, from somebody who knows the plan.
+    pub fn explain_as(&self, subject: &str) -> String {
+        let mut text = format!("{subject} {}", self.kind.phrase());
         let seconds = (self.last - self.first).as_secs_f64();
         if self.count > 1 {
             let _ = write!(text, " ({} events in {seconds:.1} s)", self.count);

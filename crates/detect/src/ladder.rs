@@ -28,6 +28,9 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 const SUBJECTS_MAX: usize = 16_384;
 /// Decisions in force at once. One too many is refused and counted.
 pub const IN_FORCE_MAX: usize = 16_384;
+/// Of them, those that only slow somebody down: made-up addresses are many, and must not keep
+/// out a ban of somebody who is proved.
+pub const TARPITS_MAX: usize = IN_FORCE_MAX / 2;
 /// Requests a minute that a limited source is left.
 const LIMITED_TO: u32 = 6;
 /// How sure a finding must be for a ban.
@@ -106,6 +109,9 @@ pub struct Ladder {
     modes: Modes,
     past: Tiered<Subject, Past>,
     in_force: Vec<Decision>,
+    /// How many of them only slow somebody down.
+    tarpits: usize,
+    next_expiry: Option<Instant>,
     refused_full: u64,
 }
 
@@ -117,6 +123,8 @@ impl Ladder {
             modes,
             past: Tiered::new(key, SUBJECTS_MAX),
             in_force: Vec::new(),
+            tarpits: 0,
+            next_expiry: None,
             refused_full: 0,
         }
     }
@@ -136,6 +144,7 @@ impl Ladder {
         self.past = Tiered::new(self.key, SUBJECTS_MAX);
         self.in_force
             .retain(|decision| modes.of(decision.proposal().kind) == Mode::Enforce);
+        self.recount();
     }
 
     /// Decides what is done about `finding`. `own_account`: the account it is about registered well
@@ -178,12 +187,18 @@ impl Ladder {
             Ok(decision) => {
                 past.offences = past.offences.saturating_add(1);
                 (past.last, past.until) = (now, proposal.until);
-                if decision.is_enforced() {
-                    if self.in_force.len() >= IN_FORCE_MAX {
+                if decision.is_enforced() && action != Action::Observe {
+                    let is_tarpit = !action.is_ban();
+                    let full = self.in_force.len() >= IN_FORCE_MAX
+                        || is_tarpit && self.tarpits >= TARPITS_MAX;
+                    if full {
                         self.refused_full += 1;
                         return Outcome::Nothing;
                     }
                     self.in_force.push(decision);
+                    self.tarpits += usize::from(is_tarpit);
+                    let until = proposal.until;
+                    self.next_expiry = Some(self.next_expiry.map_or(until, |next| next.min(until)));
                 }
                 Outcome::Decided(decision)
             }
@@ -204,6 +219,7 @@ impl Ladder {
     pub fn lift(&mut self, wanted: impl Fn(&Decision) -> bool) -> Vec<Decision> {
         let (lifted, kept) = self.in_force.drain(..).partition(|each| wanted(each));
         self.in_force = kept;
+        self.recount();
         for decision in &lifted {
             if let Some(past) = self.past.get_mut(decision.against()) {
                 *past = Past::default();
@@ -212,28 +228,37 @@ impl Ladder {
         lifted
     }
 
-    /// Lifts every ban that would meet the customer's own, as after a change of configuration or a
+    /// Lifts everything that meets the customer's own, as after a change of configuration or a
     /// good registration.
     pub fn spare_own(&mut self, now: Instant, own: &OwnSet) -> Vec<Decision> {
         self.lift(|decision| {
-            decision.action().is_ban()
-                && matches!(decision.against(), Subject::Address(address) if own.is_own(now, *address))
+            matches!(decision.against(), Subject::Address(address) if own.is_own(now, *address))
         })
     }
 
     /// Ends what is over.
     pub fn expire(&mut self, now: Instant) -> Vec<Decision> {
+        if self.next_expiry.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
         let (over, kept) = self
             .in_force
             .drain(..)
             .partition(|decision| decision.until() <= now);
         self.in_force = kept;
+        self.recount();
         over
     }
 
     /// When the next one ends.
-    pub fn next_expiry(&self) -> Option<Instant> {
-        self.in_force.iter().map(Decision::until).min()
+    pub const fn next_expiry(&self) -> Option<Instant> {
+        self.next_expiry
+    }
+
+    fn recount(&mut self) {
+        let bans = self.in_force.iter().filter(|each| each.action().is_ban());
+        self.tarpits = self.in_force.len() - bans.count();
+        self.next_expiry = self.in_force.iter().map(Decision::until).min();
     }
 
     /// Decisions that were not carried out because too many are in force.

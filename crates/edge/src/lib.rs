@@ -13,6 +13,7 @@ pub mod entropy;
 pub mod epoll;
 pub mod host;
 mod http;
+pub mod judge;
 mod kernel;
 pub mod records;
 pub mod resolve;

@@ -68,6 +68,13 @@ impl Sources {
         }
     }
 
+    /// Whether `address` is a configured peer's at any listener.
+    pub fn is_peer(&self, address: IpAddr) -> bool {
+        (0..self.listeners.len() as u8)
+            .map(ListenerId::new)
+            .any(|listener| self.class(listener, address) == Source::Peer)
+    }
+
     /// The address that connections of `listener` are made from.
     pub fn local_ip(&self, listener: ListenerId, transport: Transport) -> Option<IpAddr> {
         let listener = self.listeners.get(listener.index())?;

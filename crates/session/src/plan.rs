@@ -284,6 +284,11 @@ impl Network {
         }
     }
 
+    /// An address in it, and how many of its bits all share.
+    pub const fn parts(&self) -> (IpAddr, u8) {
+        (self.address, self.prefix)
+    }
+
     /// The one address in it, if it is that small.
     pub const fn single_host(&self) -> Option<IpAddr> {
         match (self.address, self.prefix) {

@@ -1,6 +1,7 @@
 //! What is written.
 
 use ringfence_base::UnixTime;
+use ringfence_control::api::Judgement;
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::Cdr;
 use ringfence_session::registrar::line::Binding;
@@ -20,6 +21,8 @@ pub enum Entry {
     },
     /// A call attempt is over: its record takes the mark's place.
     Ended(Box<Cdr>),
+    /// Detection found or decided something.
+    Judged(Box<Judgement>),
     /// A phone registered, refreshed or left: the user's bindings from now on.
     Registered(Box<Registered>),
 }
@@ -42,7 +45,7 @@ impl Entry {
             Entry::Started(call) => Some(call.id),
             Entry::Answered { id, .. } => Some(*id),
             Entry::Ended(cdr) => Some(cdr.id),
-            Entry::Registered(_) => None,
+            Entry::Judged(_) | Entry::Registered(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use ringfence_base::UnixTime;
-use ringfence_control::api::CallRecord;
+use ringfence_control::api::{CallRecord, Judgement};
 use ringfence_session::call_id::CallId;
 
 use crate::entry::{Entry, Registered};
@@ -38,6 +38,14 @@ pub trait Records: Send + Sync {
     /// What phone users had registered when it was last written, in order of groups and users.
     /// To be asked once at start.
     fn registrations(&self) -> impl Future<Output = Result<Vec<Registered>, QueryError>> + Send;
+
+    /// What detection said, newest first, at most [`PAGE_MAX`]; `about` an address, an account or
+    /// a number, or about anything.
+    fn judgements(
+        &self,
+        about: Option<&str>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Judgement>, QueryError>> + Send;
 
     /// Forgets records of calls that ended before `before`, at most [`PAGE_MAX`] of them, so that
     /// writing never waits long; says how many.

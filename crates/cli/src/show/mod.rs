@@ -1,6 +1,7 @@
 //! The questions to a running edge, and their answers for people.
 
 mod calls;
+mod judgements;
 mod ladder;
 mod lines;
 mod registrations;
@@ -9,8 +10,8 @@ mod status;
 
 use hyper::Method;
 use ringfence_control::api::{
-    ApiError, CallRecord, Calls, HangUp, Lines, Records, Registrations, Reload, Status, Trace,
-    paths,
+    ApiError, Blocks, CallRecord, Calls, Explanation, HangUp, Incidents, Lifted, Lines, Records,
+    Registrations, Reload, Status, Trace, paths,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -147,6 +148,73 @@ pub(crate) fn hang_up(target: &Target, id: &str, json: bool) -> anyhow::Result<E
         false => format!("call {id} is not in progress\n"),
     })?;
     Ok(if answer.found { Exit::Ok } else { Exit::Failed })
+}
+
+/// `ringfence incidents`. Degraded while one is open.
+pub(crate) fn incidents(
+    target: &Target,
+    limit: u32,
+    json: bool,
+    paint: Paint,
+) -> anyhow::Result<Exit> {
+    let path = format!("{}?limit={limit}", paths::INCIDENTS);
+    let incidents: Incidents = client::ask(target, Method::GET, &path)?;
+    print(&incidents, json, || {
+        judgements::incidents_text(&incidents, paint)
+    })?;
+    Ok(match incidents.open.is_empty() {
+        true => Exit::Ok,
+        false => Exit::Degraded,
+    })
+}
+
+/// `ringfence blocks`.
+pub(crate) fn blocks(target: &Target, json: bool) -> anyhow::Result<Exit> {
+    let blocks: Blocks = client::ask(target, Method::GET, paths::BLOCKS)?;
+    print(&blocks, json, || judgements::blocks_text(&blocks))?;
+    Ok(Exit::Ok)
+}
+
+/// `ringfence blocks remove`.
+pub(crate) fn lift(
+    target: &Target,
+    address: Option<std::net::IpAddr>,
+    json: bool,
+) -> anyhow::Result<Exit> {
+    let path = match address {
+        Some(address) => paths::BLOCK.replace("{address}", &address.to_string()),
+        None => paths::BLOCKS.to_owned(),
+    };
+    let lifted: Lifted = client::ask(target, Method::DELETE, &path)?;
+    print(&lifted, json, || match lifted.lifted {
+        0 => "nothing was in force\n".to_owned(),
+        count => format!("{count} taken back\n"),
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// `ringfence explain`.
+pub(crate) fn explain(
+    target: &Target,
+    about: &str,
+    json: bool,
+    paint: Paint,
+) -> anyhow::Result<Exit> {
+    let escaped: String = about
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b':' | b'-' | b'_' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    let path = format!("{}?about={escaped}", paths::EXPLAIN);
+    let explanation: Explanation = client::ask(target, Method::GET, &path)?;
+    print(&explanation, json, || {
+        judgements::explain_text(&explanation, paint)
+    })?;
+    Ok(Exit::Ok)
 }
 
 /// `ringfence reload`.

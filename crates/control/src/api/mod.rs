@@ -9,6 +9,7 @@ mod call;
 mod capture;
 mod doctor;
 mod error;
+mod judgement;
 mod line;
 mod phones;
 mod record;
@@ -23,6 +24,7 @@ pub use call::{ActiveCall, ActiveLeg, ActiveMedia, CallState, Calls, HangUp};
 pub use capture::CaptureQuery;
 pub use doctor::{Check, CheckState, Doctor};
 pub use error::ApiError;
+pub use judgement::{Blocks, Explanation, Incidents, Judgement, Lifted};
 pub use line::{
     DOWN_AFTER_MISSED, Line, LineState, LineVerdict, Lines, OptionsView, PROOF_FRESH, Proof,
     ProofKind, Seen, judge,
@@ -60,6 +62,14 @@ pub mod paths {
     pub const RECORDS: &str = "/v1/records";
     /// `GET`: [`CallRecord`](super::CallRecord).
     pub const RECORD: &str = "/v1/records/{id}";
+    /// `GET`, with `?limit=N`: [`Incidents`](super::Incidents).
+    pub const INCIDENTS: &str = "/v1/incidents";
+    /// `GET`: [`Blocks`](super::Blocks); `DELETE`: takes all back; [`Lifted`](super::Lifted).
+    pub const BLOCKS: &str = "/v1/blocks";
+    /// `DELETE`: takes back what is in force against an address; [`Lifted`](super::Lifted).
+    pub const BLOCK: &str = "/v1/blocks/{address}";
+    /// `GET`, with `?about=ADDRESS|NUMBER|CALL`: [`Explanation`](super::Explanation).
+    pub const EXPLAIN: &str = "/v1/explain";
     /// `GET`: [`Doctor`](super::Doctor).
     pub const DOCTOR: &str = "/v1/doctor";
     /// `POST`: [`Reload`](super::Reload).

@@ -13,6 +13,7 @@ mod diagnostic;
 mod files;
 mod model;
 mod read_account;
+mod read_detect;
 mod read_edge;
 mod read_failover;
 mod read_listen;
@@ -126,6 +127,7 @@ fn syntax_fix(message: &str) -> &'static str {
 fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
     let mut section = Section::new(report, "", root);
     let (edge, limits) = (section.table("edge"), section.table("limits"));
+    let detect = section.table("detect");
     let listeners = section.named("listen");
     let tenants = section.named("tenant");
     let sites = section.named("site");
@@ -141,6 +143,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
     let tenant_names: Vec<&str> = tenants.iter().map(|named| named.name).collect();
     let trunk_names: Vec<&str> = trunks.iter().map(|named| named.name).collect();
     let (edge, limits) = read_edge::read(report, edge, limits);
+    let detect = read_detect::read(report, detect);
     let sites: Vec<Site> = sites
         .iter()
         .map(|named| read_site::site(report, named, &tenant_names, &trunk_names))
@@ -150,6 +153,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
         file,
         edge,
         limits,
+        detect,
         listeners: listeners
             .iter()
             .map(|named| read_listen::read(report, named))

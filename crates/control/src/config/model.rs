@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ringfence_base::Secret;
 use ringfence_base::net::Transport;
+use ringfence_detect::ladder::Modes;
 use ringfence_rtp::srtp::Suite;
 use ringfence_session::account::Registering;
 use ringfence_session::failover::Failover;
@@ -27,6 +28,8 @@ pub struct Config {
     pub edge: Edge,
     /// `[limits]`, with `drain_timeout` and `trace_memory` of `[edge]`.
     pub limits: Limits,
+    /// `[detect]`: which kinds of finding are enforced.
+    pub detect: Modes,
     /// `[listen.NAME]`.
     pub listeners: Vec<Listen>,
     /// `[tenant.NAME]`.

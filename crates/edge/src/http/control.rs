@@ -3,17 +3,19 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http_body_util::channel::{Channel, Sender};
 use ringfence_control::api::{
-    ApiError, CallRecord, Calls, CaptureQuery, HangUp, Lines, Phones, Records as RecordsPage,
-    Registrations, Reload, RouteAnswer, RouteQuery, Status, Trace, paths,
+    ApiError, Blocks, CallRecord, Calls, CaptureQuery, Explanation, HangUp, Incidents, Lifted,
+    Lines, Phones, Records as RecordsPage, Registrations, Reload, RouteAnswer, RouteQuery, Status,
+    Trace, paths,
 };
 use ringfence_control::rehearse::rehearse;
 use ringfence_session::call_id::CallId;
@@ -23,6 +25,7 @@ use serde::Deserialize;
 use crate::capture::request::{self, CaptureError};
 use crate::clock::unix_now;
 use crate::entropy::SystemEntropy;
+use crate::judge::Question;
 use crate::run::ReloadError;
 use crate::run::shared::{Shared, Wish, WorkerSilent};
 use crate::{doctor, view};
@@ -54,6 +57,10 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(paths::TRACE, get(trace))
         .route(paths::RECORDS, get(records))
         .route(paths::RECORD, get(record))
+        .route(paths::INCIDENTS, get(incidents))
+        .route(paths::BLOCKS, get(blocks).delete(lift_all))
+        .route(paths::BLOCK, delete(lift))
+        .route(paths::EXPLAIN, get(explain))
         .route(paths::DOCTOR, get(check_up))
         .route(paths::RELOAD, post(reload))
         .route(paths::DRAIN, post(drain))
@@ -169,6 +176,93 @@ async fn record(State(shared): Edge, Path(id): Path<String>) -> Answer<CallRecor
     }
 }
 
+#[derive(Deserialize)]
+struct LimitQuery {
+    limit: Option<u32>,
+}
+
+async fn incidents(State(shared): Edge, Query(query): Query<LimitQuery>) -> Answer<Incidents> {
+    let open = shared.judge.ask(Question::Incidents).await;
+    let open = open.ok_or_else(Fault::no_judge)?;
+    let limit = query.limit.unwrap_or(RECORDS_DEFAULT);
+    Ok(Json(Incidents {
+        at: unix_now().into(),
+        open,
+        past: shared.store.judgements(None, limit).await?,
+        events_lost: shared.judge.counters().lost.load(Relaxed),
+    }))
+}
+
+async fn blocks(State(shared): Edge) -> Answer<Blocks> {
+    let blocks = shared.judge.ask(Question::Blocks).await;
+    Ok(Json(Blocks {
+        at: unix_now().into(),
+        blocks: blocks.ok_or_else(Fault::no_judge)?,
+    }))
+}
+
+async fn lift_all(State(shared): Edge) -> Answer<Lifted> {
+    let lifted = shared
+        .judge
+        .ask(|answer| Question::Lift(None, answer))
+        .await;
+    let lifted = lifted.ok_or_else(Fault::no_judge)?;
+    Ok(Json(Lifted { lifted }))
+}
+
+async fn lift(State(shared): Edge, Path(address): Path<String>) -> Answer<Lifted> {
+    let address = address.parse().map_err(|_| Fault {
+        status: StatusCode::BAD_REQUEST,
+        body: ApiError::new("this is no address", "`ringfence blocks` shows them"),
+    })?;
+    let question = |answer| Question::Lift(Some(address), answer);
+    let lifted = shared.judge.ask(question).await;
+    let lifted = lifted.ok_or_else(Fault::no_judge)?;
+    Ok(Json(Lifted { lifted }))
+}
+
+#[derive(Deserialize)]
+struct ExplainQuery {
+    about: String,
+}
+
+/// An address, a call's id, or else an account or a number.
+async fn explain(State(shared): Edge, Query(query): Query<ExplainQuery>) -> Answer<Explanation> {
+    let about = query.about;
+    let mut explanation = Explanation {
+        at: unix_now().into(),
+        about: about.clone(),
+        why: String::new(),
+        own: false,
+        harm: None,
+        score: None,
+        in_force: Vec::new(),
+        past: Vec::new(),
+        call: None,
+    };
+    if let Ok(address) = about.parse::<std::net::IpAddr>() {
+        let question = |answer| Question::Explain(address, answer);
+        let known = shared.judge.ask(question).await;
+        explanation = known.ok_or_else(Fault::no_judge)?;
+    } else if let Ok(call) = about.parse::<CallId>() {
+        let stored = shared.store.by_id(Scope::Fleet, call).await?;
+        explanation.call = stored.map(|stored| stored.record);
+    }
+    let past = shared
+        .store
+        .judgements(Some(&about), RECORDS_DEFAULT)
+        .await?;
+    if explanation.why.is_empty() {
+        explanation.why = match (past.first(), &explanation.call) {
+            (Some(last), _) => last.why.clone(),
+            (None, Some(call)) => format!("nothing was found about it; it went by: {}", call.rule),
+            (None, None) => "nothing was found about it.".to_owned(),
+        };
+    }
+    explanation.past = past;
+    Ok(Json(explanation))
+}
+
 async fn check_up(State(shared): Edge) -> Json<ringfence_control::api::Doctor> {
     let config = Arc::clone(&shared.applied.load().config);
     let work = move || doctor::check_running(&config);
@@ -264,6 +358,14 @@ impl Fault {
         Fault {
             status: StatusCode::NOT_FOUND,
             body: ApiError::new(error, fix),
+        }
+    }
+
+    fn no_judge() -> Fault {
+        let fix = "if it stays so, restart the edge and report it with the log";
+        Fault {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            body: ApiError::new("detection does not answer", fix),
         }
     }
 

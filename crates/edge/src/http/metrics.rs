@@ -81,6 +81,7 @@ fn publish_edge(shared: &Shared) {
         counter!("ringfence_hep_sent_total").absolute(export.sent.load(Relaxed));
         counter!("ringfence_hep_lost_total").absolute(export.lost.load(Relaxed));
     }
+    publish_judge(shared);
     for peer in &shared.applied.load().plan.peers {
         let health = peer.usage.health();
         let labels = || vec![Label::new("peer", peer.key.clone())];
@@ -92,6 +93,23 @@ fn publish_edge(shared: &Shared) {
             .absolute(u64::from(standing.quarantines()));
         gauge!("ringfence_peer_options_missed", labels()).set(f64::from(health.options_missed));
     }
+}
+
+fn publish_judge(shared: &Shared) {
+    let counters = shared.judge.counters();
+    let judge = counters.judge();
+    counter!("ringfence_detect_events_total").absolute(judge.events);
+    counter!("ringfence_detect_events_lost_total").absolute(counters.lost.load(Relaxed));
+    counter!("ringfence_detect_events_refused_total").absolute(judge.events_refused);
+    counter!("ringfence_detect_findings_total").absolute(judge.findings);
+    counter!("ringfence_detect_incidents_total").absolute(judge.incidents);
+    counter!("ringfence_detect_decisions_total").absolute(judge.decisions);
+    counter!("ringfence_detect_decisions_refused_total").absolute(judge.decisions_refused);
+    let names = ["unproven", "proven", "own"];
+    for (tier, evicted) in names.into_iter().zip(judge.sources_evicted) {
+        counter!("ringfence_detect_evicted_total", "tier" => tier).absolute(evicted);
+    }
+    gauge!("ringfence_detect_memory_bytes").set(counters.memory.load(Relaxed) as f64);
 }
 
 fn publish_worker(worker: &WorkerSnapshot) {
@@ -169,6 +187,7 @@ fn publish_packets(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<
     counter!("ringfence_worker_panics_total", label()).absolute(own.panics);
     counter!("ringfence_datagrams_received_total", label()).absolute(own.datagrams_received);
     counter!("ringfence_datagrams_sent_total", label()).absolute(own.datagrams_sent);
+    counter!("ringfence_detect_dropped_total", label()).absolute(own.dropped_by_judge);
     counter!("ringfence_datagrams_refused_total", label()).absolute(own.datagrams_refused);
     counter!("ringfence_handed_over_total", label()).absolute(own.handed_over);
     counter!("ringfence_hand_over_refused_total", label()).absolute(own.hand_over_refused);

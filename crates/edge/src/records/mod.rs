@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ringfence_base::UnixTime;
-use ringfence_control::api::{RecordsState, RecordsStatus};
+use ringfence_control::api::{Judgement, RecordsState, RecordsStatus};
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::Cdr;
 use ringfence_session::registrar::line::Binding;
@@ -92,6 +92,11 @@ impl RecordSender {
             bindings,
         };
         let _ = self.queue.try_send(Entry::Registered(Box::new(registered)));
+    }
+
+    /// Keeps what detection said. Without room it is in the log only.
+    pub fn judged(&self, judgement: Judgement) {
+        let _ = self.queue.try_send(Entry::Judged(Box::new(judgement)));
     }
 
     /// How the records are doing.

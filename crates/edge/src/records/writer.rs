@@ -183,6 +183,14 @@ mod tests {
             Ok(Vec::new())
         }
 
+        async fn judgements(
+            &self,
+            _: Option<&str>,
+            _: u32,
+        ) -> Result<Vec<ringfence_control::api::Judgement>, QueryError> {
+            Ok(Vec::new())
+        }
+
         async fn prune(&self, _: UnixTime) -> Result<u64, WriteError> {
             Ok(0)
         }

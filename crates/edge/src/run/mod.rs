@@ -19,6 +19,7 @@ use ringfence_control::config::Config;
 use ringfence_dialog::TimerTable;
 use ringfence_session::call_id::CallId;
 
+use crate::judge::Work;
 use crate::records::RecordsThread;
 use crate::view;
 use crate::worker::mailbox::Command;
@@ -53,6 +54,7 @@ struct Threads {
     workers: Vec<JoinHandle<()>>,
     control: Option<JoinHandle<()>>,
     records: Option<RecordsThread>,
+    judge: Option<JoinHandle<()>>,
     /// Ends by itself after the workers.
     export: Option<JoinHandle<()>>,
     /// Held as long as the edge runs.
@@ -103,6 +105,10 @@ impl Edge {
         }
         if let Some(export) = threads.export.take() {
             let _ = export.join();
+        }
+        if let Some(judge) = threads.judge.take() {
+            self.shared.judge.send(Work::Stop);
+            let _ = judge.join();
         }
         if let Some(records) = threads.records.take() {
             records.finish();

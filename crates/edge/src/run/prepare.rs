@@ -13,6 +13,7 @@ use ringfence_session::targets::{Targets, Wanted};
 
 use super::shared::{Applied, Shared, WorkerSilent};
 use crate::clock::unix_now;
+use crate::judge::Work;
 use crate::resolve::resolve;
 use crate::sources::Sources;
 use crate::tls::TlsContext;
@@ -187,6 +188,8 @@ impl Shared {
         let plan = Arc::clone(&prepared.reload.plan);
         self.tell_reload(&prepared.reload)
             .map_err(ReloadError::Worker)?;
+        let judge = &self.judge;
+        judge.send(Work::Plan(Arc::clone(&plan), config.detect));
         let waiting = changes
             .iter()
             .filter(|change| change.effect == Effect::Restart);

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::capture::CaptureTap;
 use crate::clock::Clock;
+use crate::judge::JudgeSender;
 use crate::records::Progress;
 use crate::ring::RingSender;
 use crate::tap::TapCounters;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<SqliteRecords>,
     /// How many captures are running.
     pub(crate) captures: Arc<AtomicUsize>,
+    /// Who judges what was seen.
+    pub(crate) judge: JudgeSender,
     /// What became of the copies for a collector, if there is one.
     pub(crate) export: Option<Arc<TapCounters>>,
     /// Who relays established media, in words.

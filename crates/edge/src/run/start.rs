@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
-use ringfence_base::{Entropy, Secret, WorkerIndex};
+use ringfence_base::{Entropy, HashKey, Secret, WorkerIndex};
 use ringfence_control::config::{self, Config, KernelMedia};
 use ringfence_dialog::TimerTable;
 use ringfence_session::core::{Core, CoreConfig};
@@ -28,6 +28,7 @@ use crate::clock::{Clock, unix_now};
 use crate::entropy::SystemEntropy;
 use crate::host;
 use crate::http::Servers;
+use crate::judge::{self, JudgeSender, Work};
 use crate::kernel::KernelRelay;
 use crate::records::{self, RecordSender, WAITING_MAX};
 use crate::tap::TapSender;
@@ -115,7 +116,11 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         .build();
     let runtime = runtime.map_err(StartError::System)?;
     let store = Arc::new(open_store(&runtime, &config)?);
-    restore_registrations(&runtime, &store, &prepared.reload.plan);
+    let clock = Clock::start();
+    let (judge, docket) = judge::open(HashKey::generate(&mut SystemEntropy::new()));
+    restore_registrations(&runtime, &store, &prepared.reload.plan, &judge);
+    judge.send(Work::Plan(Arc::clone(&prepared.reload.plan), config.detect));
+    let modes = config.detect;
     let stations: io::Result<Vec<Station>> = (0..count).map(|_| Station::new()).collect();
     let stations = stations.map_err(StartError::System)?;
     let (sender, queue) = RecordSender::new(WAITING_MAX);
@@ -131,7 +136,6 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     }
     let tapped = start_export(&config.edge).map_err(StartError::Export)?;
     let (tap, export) = tapped.unzip();
-    let clock = Clock::start();
     let (kernel, media_relay) = start_kernel_relay(config.edge.kernel_media, &bound.workers, clock);
     let progress = Arc::clone(sender.progress());
     let shared = Arc::new(Shared {
@@ -147,6 +151,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         progress: Arc::clone(&progress),
         store: Arc::clone(&store),
         captures: Arc::default(),
+        judge: judge.clone(),
         export: tap.as_ref().map(TapSender::counters),
         media_relay,
         draining: AtomicBool::new(false),
@@ -165,7 +170,9 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     };
     let (control_path, metrics) = (edge.control.clone(), servers.metrics_addr());
 
+    let judge_records = sender.clone();
     let workers = Crew {
+        judge,
         timers: options.timers,
         clock,
         kernel,
@@ -189,6 +196,8 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         .unwrap_or_else(|poison| poison.into_inner());
     threads.lock = Some(lock);
     threads.export = export;
+    let started = docket.start(clock, modes, judge_records);
+    threads.judge = Some(started.map_err(StartError::System)?);
     threads.records = Some(records::start(store, queue, progress).map_err(StartError::System)?);
     for (index, worker) in workers.into_iter().enumerate() {
         let thread = spawn(format!("rf-worker-{index}"), move || worker.run());
@@ -261,7 +270,12 @@ fn open_store(runtime: &Runtime, config: &Config) -> Result<SqliteRecords, Start
 
 /// Gives phones back what they had registered with an earlier process. What cannot be read is
 /// not worth a refusal to start: every phone registers again within its lifetime.
-fn restore_registrations(runtime: &Runtime, store: &SqliteRecords, plan: &Plan) {
+fn restore_registrations(
+    runtime: &Runtime,
+    store: &SqliteRecords,
+    plan: &Plan,
+    judge: &JudgeSender,
+) {
     if plan.phones.is_empty() {
         return;
     }
@@ -279,6 +293,10 @@ fn restore_registrations(runtime: &Runtime, store: &SqliteRecords, plan: &Plan) 
             group.user(index)
         });
         if let Some(user) = user {
+            // The judge does not run yet: no more than it has room for.
+            for binding in registered.bindings.iter().take(2) {
+                judge.note_place(binding.flow.remote.ip(), &registered.user);
+            }
             user.line.restore(registered.bindings);
         }
     }
@@ -350,6 +368,7 @@ fn first_applied(config: Config, prepared: &Prepared) -> Applied {
 
 /// What all workers share.
 struct Crew {
+    judge: JudgeSender,
     timers: TimerTable,
     clock: Clock,
     kernel: Option<KernelRelay>,
@@ -399,6 +418,7 @@ impl Crew {
                 records: self.records.clone(),
                 notices: self.notices.clone(),
                 tap: self.tap.clone(),
+                judge: self.judge.clone(),
             })?);
         }
         Ok(made)

@@ -13,6 +13,7 @@ pub mod snapshot;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_base::text::Escaped;
@@ -23,11 +24,14 @@ use ringfence_session::core::{Core, Input};
 use ringfence_session::event::Event;
 use ringfence_session::plan::PeerKind;
 use ringfence_session::refusal::RefusalReason;
+use ringfence_session::sighting::LimitedPairs;
 use ringfence_sip::Index;
 
 use crate::clock::{Clock, anchor_is_off};
 use crate::entropy::SystemEntropy;
 use crate::epoll::{Poller, Ready, Waker};
+use crate::judge::JudgeSender;
+use crate::judge::shield::Gate;
 use crate::kernel::KernelRelay;
 use crate::records::RecordSender;
 use crate::ring::{RingReceiver, RingSender, ring};
@@ -99,6 +103,8 @@ pub(crate) struct WorkerSetup {
     pub(crate) notices: tokio::sync::mpsc::Sender<Notice>,
     /// Where copies of messages go, if anybody watches.
     pub(crate) tap: Option<TapSender>,
+    /// Who is told what was seen.
+    pub(crate) judge: JudgeSender,
 }
 
 /// One worker. Made on the thread that starts it, run on its own.
@@ -113,6 +119,9 @@ pub(crate) struct Worker {
     core: Core,
     router: Router,
     tap: Tap,
+    gate: Gate,
+    judge: JudgeSender,
+    limited: Arc<LimitedPairs>,
     udp: UdpSignalling,
     media: MediaSockets,
     streams: Streams,
@@ -152,6 +161,9 @@ impl Worker {
         }
         let key = HashKey::generate(&mut SystemEntropy::new());
         let Reload { plan, sources, tls } = setup.shared;
+        core.watch(setup.judge.key());
+        let shield = Arc::clone(setup.judge.shield());
+        let mut gate = Gate::new(key, shield, Arc::clone(&sources));
         let mut streams = Streams::new(index, key, sources, tls);
         for (listener, transport, socket) in sockets.stream {
             streams.listen(&poller, listener, transport, socket)?;
@@ -167,6 +179,9 @@ impl Worker {
             core,
             router,
             tap: Tap::new(setup.tap, anchor, &plan),
+            limited: Arc::clone(gate.limited()),
+            gate,
+            judge: setup.judge,
             udp,
             media,
             streams,
@@ -233,6 +248,7 @@ impl Worker {
         }
         self.send_all(now);
         self.take_events(now);
+        self.take_sightings();
         if now >= self.next_housekeeping {
             self.keep_house(now);
         }
@@ -292,6 +308,7 @@ impl Worker {
                 router,
                 counters,
                 tap: &self.tap,
+                gate: &mut self.gate,
             };
             let index = &mut self.handover_index;
             receive_handover(
@@ -331,6 +348,7 @@ impl Worker {
             }
             Command::Reload(reload) => {
                 self.core.handle_input(now, Input::Plan(&reload.plan));
+                self.gate.set_sources(Arc::clone(&reload.sources));
                 self.streams.reload(reload.sources, reload.tls);
             }
             Command::Snapshot(answer) => drop(answer.send(Box::new(self.snapshot(now)))),
@@ -350,6 +368,19 @@ impl Worker {
                 return;
             }
         }
+    }
+
+    /// What was seen goes to the judge, and what he limits to the core.
+    fn take_sightings(&mut self) {
+        while let Some(event) = self.core.poll_sighting() {
+            self.judge.tell(event);
+        }
+        let limited = self.gate.limited();
+        if !Arc::ptr_eq(limited, &self.limited) {
+            self.limited = Arc::clone(limited);
+            self.core.limit_accounts(Arc::clone(limited));
+        }
+        self.counters.dropped_by_judge = self.gate.dropped;
     }
 
     fn take_events(&mut self, now: Instant) {
@@ -489,6 +520,7 @@ impl Worker {
             router,
             counters,
             tap: &self.tap,
+            gate: &mut self.gate,
         };
         (inbound, &mut self.udp, &mut self.streams, &self.poller)
     }

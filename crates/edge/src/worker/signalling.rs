@@ -13,6 +13,7 @@ use ringfence_sip::{Index, Message};
 use super::mailbox::Handover;
 use super::snapshot::WorkerCounters;
 use crate::epoll::{Interest, Poller};
+use crate::judge::shield::Gate;
 use crate::ring::RingSender;
 use crate::stream::{StreamSink, Streams};
 use crate::tap::Tap;
@@ -49,10 +50,16 @@ pub(crate) struct Inbound<'a> {
     pub(crate) router: &'a Router,
     pub(crate) counters: &'a mut WorkerCounters,
     pub(crate) tap: &'a Tap,
+    pub(crate) gate: &'a mut Gate,
 }
 
 impl StreamSink for Inbound<'_> {
     fn message(&mut self, flow: Flow, message: &Message<'_>, names: &Arc<[String]>) -> bool {
+        // A datagram was asked for before it was parsed.
+        let stream = flow.transport != Transport::Udp;
+        if stream && !self.gate.admits(self.now, flow.remote.ip()) {
+            return false;
+        }
         self.tap.received(self.now, &flow, message.bytes());
         let owner = self.router.ownership.owner_of(message);
         if owner == self.router.worker {
@@ -174,6 +181,9 @@ impl UdpSignalling {
             let Some((bytes, remote)) = self.incoming.datagram(number) else {
                 continue;
             };
+            if !inbound.gate.admits(inbound.now, remote.ip()) {
+                continue;
+            }
             let flow = Flow::udp(datagrams.listener, remote);
             if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
                 inbound.counters.keep_alives += 1;

@@ -20,6 +20,8 @@ pub struct WorkerCounters {
     pub datagrams_refused: u64,
     /// Datagrams of line ends only: keep-alives.
     pub keep_alives: u64,
+    /// Datagrams and messages of blocked or slowed sources that were dropped unread.
+    pub dropped_by_judge: u64,
     /// Messages handed to the worker that owns their call.
     pub handed_over: u64,
     /// Messages and news taken from other workers.

@@ -6,6 +6,7 @@
 //! of CPU for the three writes of a call, against 150 in batches of 20).
 
 mod decode;
+mod judgements;
 mod registrations;
 mod schema;
 mod write;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringfence_base::UnixTime;
+use ringfence_control::api::Judgement;
 use ringfence_session::call_id::CallId;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -130,6 +132,14 @@ impl Records for SqliteRecords {
 
     async fn registrations(&self) -> Result<Vec<Registered>, QueryError> {
         registrations::read(&self.readers).await
+    }
+
+    async fn judgements(
+        &self,
+        about: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Judgement>, QueryError> {
+        judgements::read(&self.readers, about, limit).await
     }
 
     async fn prune(&self, before: UnixTime) -> Result<u64, WriteError> {

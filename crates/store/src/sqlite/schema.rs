@@ -8,7 +8,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::error::OpenError;
 
 /// Step n brings a database of version n to version n + 1.
-const STEPS: [&str; 2] = [FIRST, REGISTRATIONS];
+const STEPS: [&str; 3] = [FIRST, REGISTRATIONS, JUDGEMENTS];
 
 /// Both legs stand in the row of their call: one insert for a record, no join for a page.
 const FIRST: &str = "
@@ -111,6 +111,21 @@ CREATE TABLE registrations (
     refreshed  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX registrations_of_user ON registrations (phones, user);
+";
+
+/// What detection found and decided. The words are kept as the API says them.
+const JUDGEMENTS: &str = "
+CREATE TABLE judgements (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    at       INTEGER NOT NULL,
+    what     TEXT    NOT NULL,
+    kind     TEXT    NOT NULL,
+    subject  TEXT    NOT NULL,
+    source   TEXT,
+    words    TEXT    NOT NULL
+) STRICT;
+CREATE INDEX judgements_of_source ON judgements (source);
+CREATE INDEX judgements_of_subject ON judgements (subject);
 ";
 
 /// Brings the tables up to date, a transaction for each step.

@@ -419,7 +419,7 @@ async fn what_is_no_database_or_of_a_newer_program_is_refused() {
             error,
             OpenError::TooNew {
                 found: 99,
-                known: 2
+                known: 3
             }
         ),
         "{error:?}"
@@ -607,4 +607,34 @@ async fn registrations_survive_a_restart_and_the_last_word_of_a_user_counts() {
         ("remote", "alice")
     );
     assert_eq!(kept[0].bindings, [desk, mobile]);
+}
+
+#[tokio::test]
+async fn what_detection_said_is_found_again_by_its_subject() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions {
+        path: folder.path().join("records.sqlite3"),
+        bytes_max: None,
+    };
+    let store = SqliteRecords::open(options).await.unwrap();
+    let judged = |subject: &str, source: &str| {
+        let words = serde_json::json!({
+            "at": "2026-11-22T19:36:00Z", "what": "incident", "incident": 1, "kind": "guessing",
+            "technique": "T1110.001", "subject_sort": "account-from", "subject": subject,
+            "source": source, "spoofable": false, "confidence": 95, "events": 5, "sources": 1,
+            "first": "2026-11-22T19:35:00Z", "last": "2026-11-22T19:36:00Z", "action": null,
+            "mode": null, "until": null, "harm": null, "why": "because",
+        });
+        Entry::Judged(Box::new(serde_json::from_value(words).unwrap()))
+    };
+    let entries = [
+        judged("100 from 203.0.113.9", "203.0.113.9"),
+        judged("203.0.113.91", "203.0.113.91"),
+    ];
+    store.write(&entries).await.unwrap();
+    let about = async |what: &str| store.judgements(Some(what), 10).await.unwrap().len();
+    assert_eq!(about("203.0.113.9").await, 1);
+    assert_eq!(about("100").await, 1);
+    assert_eq!(about("10").await, 0);
+    assert_eq!(store.judgements(None, 10).await.unwrap().len(), 2);
 }

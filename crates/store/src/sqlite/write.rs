@@ -34,6 +34,7 @@ pub(super) async fn entries(
         .collect();
     let mut last_seen = i64::MIN;
     let mut registered = BTreeMap::new();
+    let mut judged = Vec::new();
     for entry in entries {
         let over = entry.id().is_some_and(|id| over.contains(&id));
         let at = match entry {
@@ -48,6 +49,10 @@ pub(super) async fn entries(
             Entry::Ended(cdr) => {
                 ended.push(&**cdr);
                 cdr.ended
+            }
+            Entry::Judged(judgement) => {
+                judged.push(&**judgement);
+                judgement.at.0
             }
             Entry::Registered(registered_now) => {
                 // The last word of a user in this batch is the one that counts.
@@ -70,6 +75,7 @@ pub(super) async fn entries(
     in_chunks(connection, DELETE_OPEN, &ended, bind_key, ")").await?;
     in_chunks(connection, INSERT_ENDED, &ended, bind_ended, IF_NEW).await?;
     super::registrations::write(connection, registered).await?;
+    super::judgements::write(connection, &judged).await?;
     sqlx::query("UPDATE last_seen SET at = max(at, ?1)")
         .bind(last_seen)
         .execute(connection)

@@ -1,0 +1,52 @@
+//! `[detect]`: which kinds of finding are acted upon, and which only observed.
+
+use ringfence_detect::decision::Mode;
+use ringfence_detect::finding::Kind;
+use ringfence_detect::ladder::Modes;
+use toml::de::DeTable;
+
+use super::report::Report;
+use super::suggest::nearest;
+use super::table::Section;
+use super::values::Fault;
+
+/// Reads it; it may be missing.
+pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> Modes {
+    let empty = DeTable::new();
+    let mut section = Section::new(report, "detect", table.unwrap_or(&empty));
+    let mode = section.one_of(
+        "mode",
+        &[("enforce", Mode::Enforce), ("observe", Mode::Observe)],
+    );
+    let mut modes = match mode {
+        Some(Mode::Observe) => Modes::all(Mode::Observe),
+        Some(Mode::Enforce) | None => Modes::default(),
+    };
+    let observe = section.list("observe", kind).unwrap_or_default();
+    let enforce = section.list("enforce", kind).unwrap_or_default();
+    for both in enforce.iter().filter(|kind| observe.contains(kind)) {
+        let message = format!("names {both}, which `observe` names too");
+        section
+            .report()
+            .error("detect.enforce", message, "name it in one of the two");
+    }
+    section.finish();
+    for kind in observe {
+        modes.set(kind, Mode::Observe);
+    }
+    for kind in enforce {
+        modes.set(kind, Mode::Enforce);
+    }
+    modes
+}
+
+fn kind(text: &str) -> Result<Kind, Fault> {
+    Kind::parse(text).ok_or_else(|| {
+        let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let fix = match nearest(text, names.iter().copied()) {
+            Some(near) => format!("write \"{near}\""),
+            None => format!("write one of {}", names.join(", ")),
+        };
+        Fault::new("is no kind of finding", fix)
+    })
+}

@@ -1,0 +1,380 @@
+//! The judge of the process: one thread that all workers tell what they saw, since an attacker's
+//! traffic reaches all of them.
+//!
+//! Workers hand events over by a bounded queue and never wait; what finds it full is lost and
+//! counted. What the judge decides goes back as a [`Shield`], one pointer that workers read without
+//! a lock. Records of what it said go the way of call records.
+
+pub mod shield;
+mod words;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ringfence_base::time::WallAnchor;
+use ringfence_base::{HashKey, Instant};
+use ringfence_control::api::{Explanation, Judgement};
+use ringfence_detect::event::{Event, PeerRef};
+use ringfence_detect::ladder::Modes;
+use ringfence_detect::name::Name;
+use ringfence_detect::own::Network;
+use ringfence_detect::watch::{Counters, Limits, Verdict, Watch};
+use ringfence_session::plan::{PeerKind, Plan};
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, anchor_is_off};
+use crate::records::RecordSender;
+use crate::throttle::Throttle;
+use shield::Shield;
+
+/// Events that may wait for the judge: 6 MB.
+const WAITING_MAX: usize = 32_768;
+/// Events that are judged before decisions are published.
+const BATCH: usize = 512;
+/// How long the judge sleeps at most.
+const IDLE: Duration = Duration::from_secs(1);
+/// Log lines of incidents a second.
+const LOG_LINES: u32 = 5;
+
+/// What the judge is told and asked.
+pub(crate) enum Work {
+    /// Something was seen.
+    Event(Event),
+    /// The configuration: who is the customer's own, and what is enforced.
+    Plan(Arc<Plan>, Modes),
+    /// A registration that an earlier process saw.
+    Place(IpAddr, Box<str>),
+    /// A question.
+    Ask(Question),
+    /// End.
+    Stop,
+}
+
+/// A question to the judge.
+pub(crate) enum Question {
+    /// Open incidents.
+    Incidents(oneshot::Sender<Vec<Judgement>>),
+    /// What is in force.
+    Blocks(oneshot::Sender<Vec<Judgement>>),
+    /// Take back what is in force against an address, or all of it.
+    Lift(Option<IpAddr>, oneshot::Sender<u64>),
+    /// What is known of an address.
+    Explain(IpAddr, oneshot::Sender<Explanation>),
+}
+
+/// What is counted around the judge.
+#[derive(Debug, Default)]
+pub struct JudgeCounters {
+    /// Events that found the queue full.
+    pub lost: AtomicU64,
+    /// What the judge counts, as of its last batch.
+    told: ArcSwap<Counters>,
+    /// Bytes of its memory, about.
+    pub memory: AtomicU64,
+}
+
+impl JudgeCounters {
+    /// What the judge counts.
+    pub fn judge(&self) -> Counters {
+        **self.told.load()
+    }
+}
+
+/// A worker's, or the control side's, way to the judge.
+#[derive(Clone)]
+pub(crate) struct JudgeSender {
+    queue: SyncSender<Work>,
+    counters: Arc<JudgeCounters>,
+    shield: Arc<ArcSwap<Shield>>,
+    key: HashKey,
+}
+
+impl JudgeSender {
+    /// Tells what was seen. Never waits.
+    pub(crate) fn tell(&self, event: Event) {
+        if self.queue.try_send(Work::Event(event)).is_err() {
+            self.counters.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Tells of a registration that an earlier process saw, while the judge does not run yet.
+    pub(crate) fn note_place(&self, address: IpAddr, account: &str) {
+        // What finds no room is own again with its next refresh.
+        let _ = self.queue.try_send(Work::Place(address, account.into()));
+    }
+
+    /// Tells or asks something that must not be lost. Waits for room: not for workers.
+    pub(crate) fn send(&self, work: Work) -> bool {
+        self.queue.send(work).is_ok()
+    }
+
+    /// Asks, from an async runtime.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let (judge, work) = (self.clone(), Work::Ask(question(answer)));
+        let sent = tokio::task::spawn_blocking(move || judge.send(work)).await;
+        if !sent.unwrap_or(false) {
+            return None;
+        }
+        tokio::time::timeout(ANSWER_TIMEOUT, answered)
+            .await
+            .ok()?
+            .ok()
+    }
+
+    /// What workers check sources against.
+    pub(crate) fn shield(&self) -> &Arc<ArcSwap<Shield>> {
+        &self.shield
+    }
+
+    /// The key that names are hashed under.
+    pub(crate) fn key(&self) -> HashKey {
+        self.key
+    }
+
+    /// What is counted.
+    pub(crate) fn counters(&self) -> &Arc<JudgeCounters> {
+        &self.counters
+    }
+}
+
+/// How long an answer may take: an event takes microseconds, and the queue is bounded.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes the judge's ends; [`Docket::start`] runs it.
+pub(crate) fn open(key: HashKey) -> (JudgeSender, Docket) {
+    let (queue, work) = sync_channel(WAITING_MAX);
+    let sender = JudgeSender {
+        queue,
+        counters: Arc::default(),
+        shield: Arc::new(ArcSwap::from_pointee(Shield::open(key))),
+        key,
+    };
+    let docket = Docket {
+        work,
+        ends: sender.clone(),
+    };
+    (sender, docket)
+}
+
+/// What waits for a judge that does not run yet.
+pub(crate) struct Docket {
+    work: Receiver<Work>,
+    ends: JudgeSender,
+}
+
+impl Docket {
+    /// Starts the thread. It ends when it is told [`Work::Stop`].
+    pub(crate) fn start(
+        self,
+        clock: Clock,
+        modes: Modes,
+        records: RecordSender,
+    ) -> io::Result<JoinHandle<()>> {
+        let mut judge = Judge {
+            anchor: clock.anchor(),
+            watch: Watch::new(self.ends.key, Limits::default(), modes),
+            plan: Arc::default(),
+            changed: false,
+            log: Throttle::new(LOG_LINES, Duration::from_secs(1)),
+            ends: self.ends,
+            clock,
+            records,
+        };
+        std::thread::Builder::new()
+            .name("rf-judge".to_owned())
+            .spawn(move || judge.run(&self.work))
+    }
+}
+
+struct Judge {
+    clock: Clock,
+    anchor: WallAnchor,
+    watch: Watch,
+    plan: Arc<Plan>,
+    ends: JudgeSender,
+    records: RecordSender,
+    /// What is in force, or who is own, has changed since it was published.
+    changed: bool,
+    log: Throttle,
+}
+
+impl Judge {
+    fn run(&mut self, work: &Receiver<Work>) {
+        let mut housekeeping = Instant::ZERO;
+        loop {
+            let now = self.clock.now();
+            let due = self.watch.poll_timeout();
+            let wait = due.map_or(IDLE, |at| at.saturating_since(now).min(IDLE));
+            match work.recv_timeout(wait) {
+                Ok(first) => {
+                    let now = self.clock.now();
+                    let more = std::iter::from_fn(|| work.try_recv().ok()).take(BATCH);
+                    for work in std::iter::once(first).chain(more) {
+                        if !self.take(now, work) {
+                            return;
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = self.clock.now();
+            if self.watch.poll_timeout().is_some_and(|at| at <= now) {
+                self.watch.handle_timeout(now);
+            }
+            self.say(now);
+            if self.changed {
+                self.publish(now);
+            }
+            if now >= housekeeping {
+                housekeeping = now + Duration::from_secs(5);
+                self.keep_house();
+            }
+        }
+    }
+
+    /// Whether to go on.
+    fn take(&mut self, now: Instant, work: Work) -> bool {
+        match work {
+            Work::Event(event) => self.watch.handle_event(now, &event),
+            Work::Plan(plan, modes) => {
+                self.watch.set_peers(now, networks(&plan));
+                self.watch.set_modes(modes);
+                self.plan = plan;
+                self.changed = true;
+            }
+            Work::Place(address, account) => {
+                let account = Name::new(self.ends.key, account.as_bytes());
+                self.watch.restore_place(now, address, account);
+                self.changed = true;
+            }
+            Work::Ask(question) => self.answer(now, question),
+            Work::Stop => return false,
+        }
+        true
+    }
+
+    /// Whoever asked and no longer waits is no error.
+    fn answer(&mut self, now: Instant, question: Question) {
+        let words = words::Words {
+            plan: &self.plan,
+            anchor: self.anchor,
+        };
+        match question {
+            Question::Incidents(answer) => {
+                let open = self.watch.incidents(now);
+                let told = open.iter().map(|incident| words.incident(now, incident));
+                let _ = answer.send(told.collect());
+            }
+            Question::Blocks(answer) => {
+                let all = self.watch.in_force().iter();
+                let _ = answer.send(
+                    all.map(|decision| words.decision(now, 0, decision))
+                        .collect(),
+                );
+            }
+            Question::Explain(address, answer) => {
+                let _ = answer.send(words.explain(now, &self.watch, address));
+            }
+            Question::Lift(address, answer) => {
+                let lifted = match address {
+                    Some(address) => self.watch.lift_address(address),
+                    None => self.watch.lift_all(),
+                };
+                // Before the answer: whoever was told that it is lifted can rely on it.
+                self.say(now);
+                self.publish(now);
+                let _ = answer.send(lifted as u64);
+            }
+        }
+    }
+
+    /// What the judge said goes to the records and the log.
+    fn say(&mut self, now: Instant) {
+        while let Some(verdict) = self.watch.poll_verdict() {
+            let words = words::Words {
+                plan: &self.plan,
+                anchor: self.anchor,
+            };
+            let judgement = match &verdict {
+                Verdict::Incident(incident) => words.incident(now, incident),
+                Verdict::Decided { incident, decision } => {
+                    self.changed = true;
+                    words.decision(now, *incident, decision)
+                }
+                Verdict::Refused {
+                    incident,
+                    proposal,
+                    why,
+                } => words.refused(now, *incident, proposal, *why),
+                Verdict::Lifted(decision) => {
+                    self.changed = true;
+                    words.lifted(now, decision)
+                }
+            };
+            if matches!(verdict, Verdict::Incident(_) | Verdict::Decided { .. })
+                && let Some(suppressed) = self.log.pass(now)
+            {
+                tracing::warn!(
+                    what = judgement.what,
+                    kind = judgement.kind,
+                    incident = judgement.incident,
+                    suppressed,
+                    "{}",
+                    judgement.why
+                );
+            }
+            self.records.judged(judgement);
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        self.changed = false;
+        let shield = Shield::new(
+            self.ends.key,
+            self.watch.in_force(),
+            self.watch.never_ban(now),
+        );
+        self.ends.shield.store(Arc::new(shield));
+    }
+
+    fn keep_house(&mut self) {
+        if anchor_is_off(&self.clock, &self.anchor) {
+            self.anchor = self.clock.anchor();
+        }
+        let counters = &self.ends.counters;
+        counters.told.store(Arc::new(self.watch.counters()));
+        counters.memory.store(self.watch.memory() as u64, Relaxed);
+    }
+}
+
+/// The addresses of a plan's trunks and PBXs.
+fn networks(plan: &Plan) -> Vec<(Network, PeerRef)> {
+    let mut networks = Vec::new();
+    for (index, peer) in plan.peers.iter().enumerate() {
+        if peer.kind == PeerKind::Phones {
+            continue;
+        }
+        let id = PeerRef::new(index as u16);
+        let hosts = peer
+            .addresses
+            .iter()
+            .map(|address| Network::host(address.ip()));
+        let blocks = peer.accept.iter().map(|network| {
+            let (address, prefix) = network.parts();
+            Network::new(address, prefix)
+        });
+        networks.extend(hosts.chain(blocks).map(|network| (network, id)));
+    }
+    networks
+}
