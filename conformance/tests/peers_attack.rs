@@ -247,3 +247,25 @@ fn rubbish_in_datagrams_stops_nobody() {
     scene.calls_go_through(From::Carrier, 5);
     scene.calls_go_through(From::Pbx, 5);
 }
+
+/// SIPVicious under another name, as anybody starts it who does not want to be known by it.
+#[test]
+fn a_scanner_with_a_changed_name_is_found_by_how_it_builds_messages() {
+    let name = "a_scanner_with_a_changed_name_is_found_by_how_it_builds_messages";
+    let Some(scene) = Scene::open(name, &["svmap", "sipp"], &Setup::default()) else {
+        return;
+    };
+    let edge = scene.edge.outside();
+    let (port, host) = (edge.port().to_string(), edge.ip().to_string());
+    let arguments = ["-p", &port, "--useragent", "Yealink SIP-T46S", &host];
+    scan("svmap", &arguments);
+    let incidents = || {
+        let text = scene.edge.ask(&["incidents"]).ok()?.to_string();
+        text.contains("\"kind\":\"scan\"").then_some(text)
+    };
+    let found = wait::until("an incident", wait::SOON, incidents).expect("found");
+    assert!(found.contains("tag-hides-address"), "{found}");
+    // Its address is not proved: it is slowed, and the carrier's calls go on.
+    assert!(!found.contains("\"action\":\"block\""), "{found}");
+    scene.calls_go_through(From::Carrier, 5);
+}

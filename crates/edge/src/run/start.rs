@@ -118,8 +118,9 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let store = Arc::new(open_store(&runtime, &config)?);
     let clock = Clock::start();
     let (judge, docket) = judge::open(HashKey::generate(&mut SystemEntropy::new()));
-    restore_registrations(&runtime, &store, &prepared.reload.plan, &judge);
+    // First, while there is room: the judge does not run yet.
     judge.send(Work::Plan(Arc::clone(&prepared.reload.plan), config.detect));
+    restore_registrations(&runtime, &store, &prepared.reload.plan, &judge);
     let modes = config.detect;
     let stations: io::Result<Vec<Station>> = (0..count).map(|_| Station::new()).collect();
     let stations = stations.map_err(StartError::System)?;
