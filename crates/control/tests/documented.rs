@@ -76,6 +76,7 @@ fn the_manual_names_every_key_and_invents_none() {
     check("edge", "edge");
     check("edge.hep", "edge.hep");
     check("limits", "limits");
+    check("detect", "detect");
     check("listen.a", "listen.NAME");
     check("tenant.a", "tenant.NAME");
     check("site.a", "site.NAME");
