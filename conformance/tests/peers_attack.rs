@@ -257,7 +257,7 @@ fn a_scanner_with_a_changed_name_is_found_by_how_it_builds_messages() {
     };
     let edge = scene.edge.outside();
     let (port, host) = (edge.port().to_string(), edge.ip().to_string());
-    let arguments = ["-p", &port, "--useragent", "Yealink SIP-T46S", &host];
+    let arguments = ["-p", &port, "--fromname", "Yealink SIP-T46S", &host];
     scan("svmap", &arguments);
     let incidents = || {
         let text = scene.edge.ask(&["incidents"]).ok()?.to_string();

@@ -368,7 +368,7 @@ fn about(kind: Kind, source: &Source, state: &State) -> Finding {
     finding.last = state.last;
     finding.source = Some(source.address());
     finding.proof = source.proof;
-    finding.count = state.events;
+    finding.count = state.events.max(1);
     finding
 }
 
