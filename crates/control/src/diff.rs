@@ -13,6 +13,7 @@ use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
 use crate::config::read_policy::{CALLING_NUMBER, DIVERSION, NUMBERS_IN, NUMBERS_OUT, word};
+use crate::config::read_stir::attest_word;
 use crate::config::{
     Account, Config, Edge, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken,
 };
@@ -451,6 +452,12 @@ fn policy(values: &mut Flat, policy: &PeerPolicy) {
     values.now("diversion", word(&DIVERSION, policy.diversion));
     values.maybe("contact_host", policy.contact_host.as_ref(), Effect::Now);
     values.list("codecs", &policy.codecs);
+    if let Some(signing) = &policy.signing {
+        values.now("stir.certificate_url", signing.signer.x5u());
+        values.now("stir.public_key", signing.signer.key_id());
+        values.now("stir.attest", attest_word(signing.others));
+        values.now("stir.origid", &signing.origid);
+    }
 }
 
 /// Where the password is, never what it is.

@@ -18,6 +18,7 @@
 //! | phones that register | [`registrar`] |
 //! | what may cross | `headers`, `outgoing` |
 //! | what detection is told | [`sighting`] |
+//! | how calls to a carrier are signed | [`signing`] |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
 //!
 
@@ -68,6 +69,7 @@ mod routing;
 mod session_timer;
 mod setup;
 pub mod sighting;
+pub mod signing;
 mod supervise;
 pub mod targets;
 #[cfg(test)]

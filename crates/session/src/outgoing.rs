@@ -112,6 +112,8 @@ pub(crate) struct Invite<'a> {
     pub(crate) reliable: bool,
     /// Who transferred the call (RFC 3892), under our own host.
     pub(crate) referred_by: Option<String>,
+    /// The signature of the calling number.
+    pub(crate) signature: Option<String>,
     pub(crate) body: Option<&'a [u8]>,
     /// Who diverted the call.
     pub(crate) diversions: Diversions,
@@ -203,6 +205,9 @@ impl Invite<'_> {
         writer.header(HeaderName::Accept, "application/sdp");
         let host = self.name().host();
         self.wording.write(&mut writer, &host);
+        if let Some(signature) = &self.signature {
+            writer.header(HeaderName::Identity, signature);
+        }
         if let Some(referred_by) = &self.referred_by {
             writer.header(HeaderName::ReferredBy, referred_by);
         }

@@ -1,6 +1,9 @@
 //! What a peer is to be told and believed: number forms, calling number, trust, diversions.
 
+use std::sync::Arc;
+
 use crate::numbering::{DialRule, E164, NumberingPlan, NumbersIn, NumbersOut};
+use crate::signing::Signing;
 
 /// A peer's part of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct PeerPolicy {
     pub contact_host: Option<String>,
     /// The audio codecs that pass to and from it, best first; empty is all.
     pub codecs: Vec<String>,
+    /// How calls to it are signed. Of a trunk only.
+    pub signing: Option<Arc<Signing>>,
 }
 
 impl Default for PeerPolicy {
@@ -38,6 +43,7 @@ impl Default for PeerPolicy {
             diversion: DiversionPolicy::default(),
             contact_host: None,
             codecs: Vec::new(),
+            signing: None,
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::registration::called_number;
 use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
 use crate::session_timer;
+use crate::signing::identity_header;
 use crate::supervise::AlarmKind;
 use crate::trace::LegSide;
 use crate::ways::{Way, Ways, ways_of};
@@ -363,6 +364,10 @@ impl Core {
             // An offer in a reliable response needs a caller who can answer it.
             reliable: body.is_some() || call.provisionals.to_caller(),
             referred_by: None,
+            signature: site.and_then(|site| {
+                let called = &call.route.called;
+                identity_header(site, egress, &call.identity, called, self.unix(now))
+            }),
             body,
         };
         let pass = call

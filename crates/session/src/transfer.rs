@@ -31,6 +31,7 @@ use crate::registrar::from_phone;
 use crate::reliable::{Provisional, Provisionals};
 use crate::routing::{Route, route};
 use crate::setup::{forbidden_of, tag_text};
+use crate::signing::identity_header;
 use crate::supervise::AlarmKind;
 
 /// How often one call may be transferred on: a loop of REFERs ends here.
@@ -352,6 +353,10 @@ impl Core {
             _ => None,
         };
         let call = self.call(child).ok_or(503u16)?;
+        let signature = call.plan.site(call.route.site).and_then(|site| {
+            let called = &call.route.called;
+            identity_header(site, egress, &call.identity, called, self.unix(now))
+        });
         let invite = Invite {
             peer: egress,
             target: call.route.target.as_deref(),
@@ -364,6 +369,7 @@ impl Core {
             max_forwards: MAX_FORWARDS,
             reliable: true,
             referred_by,
+            signature,
             body: Some(&body),
             diversions: Diversions::default(),
             location: None,

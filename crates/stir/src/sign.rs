@@ -88,6 +88,12 @@ impl Signer {
 }
 
 impl Signer {
+    /// The first bytes of the public key, in hexadecimal: which key it is, for people.
+    pub fn key_id(&self) -> String {
+        let point = self.public_key().iter().skip(1).take(8);
+        point.map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Where the certificate is.
     pub fn x5u(&self) -> &str {
         &self.x5u

@@ -22,6 +22,7 @@ mod read_peer;
 mod read_phones;
 pub(crate) mod read_policy;
 mod read_site;
+pub(crate) mod read_stir;
 mod report;
 mod suggest;
 mod table;

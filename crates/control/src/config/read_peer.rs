@@ -75,7 +75,7 @@ fn read(report: &mut Report<'_>, kind: PeerKind, named: &Named<'_>, names: &Name
     let calls_per_second = section.integer("calls_per_second", 0..=LIMIT_MAX);
     let interval = Duration::from_secs(5)..=Duration::from_secs(3600);
     let options_interval = section.duration("options_interval", interval, true);
-    let policy = read_policy::peer(&mut section);
+    let policy = read_policy::peer(&mut section, kind);
     let methods = read_methods::read(&mut section, kind);
     let failover = read_failover::read(&mut section);
     let account = read_account::read(&mut section, kind);

@@ -1,9 +1,11 @@
 //! Numbers and identity: the keys of a peer, and the dial plan of a site (`[[site.NAME.dial]]`).
 
 use ringfence_session::numbering::{DIAL_RULES_MAX, DialPattern, E164, NumbersIn, NumbersOut};
+use ringfence_session::plan::PeerKind;
 use ringfence_session::policy::{CallingNumber, DiversionPolicy, PeerPolicy};
 
 use super::model::{DialTo, Dialling};
+use super::read_stir;
 use super::table::Section;
 use super::values;
 
@@ -45,7 +47,7 @@ pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'sta
 }
 
 /// Reads the keys of a trunk or a PBX.
-pub(super) fn peer(section: &mut Section<'_, '_, '_>) -> PeerPolicy {
+pub(super) fn peer(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> PeerPolicy {
     let usual = PeerPolicy::default();
     PeerPolicy {
         numbers_in: section
@@ -63,6 +65,7 @@ pub(super) fn peer(section: &mut Section<'_, '_, '_>) -> PeerPolicy {
         diversion: section.one_of("diversion", &DIVERSION).unwrap_or_default(),
         contact_host: section.parsed("contact_host", values::host_name),
         codecs: section.list("codecs", values::codec).unwrap_or_default(),
+        signing: read_stir::signing(section, kind),
     }
 }
 
