@@ -55,6 +55,11 @@ pub const TOOLS: &[Tool] = &[
         serves: "the search for leaks on the wire",
     },
     Tool {
+        name: "pebble",
+        package: "pebble",
+        serves: "certificates by ACME",
+    },
+    Tool {
         name: "svmap",
         package: "sipvicious",
         serves: "scanners and guessers",

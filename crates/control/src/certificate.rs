@@ -15,8 +15,21 @@ pub fn ends(path: &Path) -> Option<UnixTime> {
     not_after(&certificate)
 }
 
+/// When the first certificate of the PEM file `path` begins and ends.
+pub fn validity(path: &Path) -> Option<(UnixTime, UnixTime)> {
+    let certificate = CertificateDer::from_pem_file(path).ok()?;
+    let validity = validity_field(&certificate)?;
+    let (_, after) = any_element(validity)?;
+    Some((time(validity)?, time(after)?))
+}
+
 /// The `notAfter` of a certificate in DER.
 pub fn not_after(der: &[u8]) -> Option<UnixTime> {
+    let (_, after) = any_element(validity_field(der)?)?; // notBefore
+    time(after)
+}
+
+fn validity_field(der: &[u8]) -> Option<&[u8]> {
     let (certificate, _) = element(der, SEQUENCE)?;
     let (mut fields, _) = element(certificate, SEQUENCE)?;
     if let Some((_, rest)) = element(fields, VERSION) {
@@ -25,9 +38,12 @@ pub fn not_after(der: &[u8]) -> Option<UnixTime> {
     for tag in [INTEGER, SEQUENCE, SEQUENCE] {
         (_, fields) = element(fields, tag)?; // serialNumber, signature, issuer
     }
-    let (validity, _) = element(fields, SEQUENCE)?;
-    let (_, after) = any_element(validity)?; // notBefore
-    let (tag, time, _) = tagged(after)?;
+    element(fields, SEQUENCE).map(|(validity, _)| validity)
+}
+
+/// The first element of `der`, which must be a time.
+fn time(der: &[u8]) -> Option<UnixTime> {
+    let (tag, time, _) = tagged(der)?;
     let text = std::str::from_utf8(time).ok()?;
     let text = match tag {
         // Two digits of year: 50 to 99 are of the last century.

@@ -164,6 +164,7 @@ fn rebind(bound: &Listen, wanted: &Listen) -> Listen {
         // The socket stays until the restart, so what it shows stays too.
         listen.certificate.clone_from(&bound.certificate);
         listen.key.clone_from(&bound.key);
+        listen.acme.clone_from(&bound.acme);
         listen.client_ca.clone_from(&bound.client_ca);
         listen.tls12 = bound.tls12;
     }
@@ -314,6 +315,11 @@ fn listener(values: &mut Flat, listen: &Listen) {
         listen.key.as_ref().map(SecretSource::to_string),
         Effect::Now,
     );
+    let acme = listen.acme.as_ref().map(|acme| {
+        let (domains, directory) = (acme.domains.join(" "), &acme.directory);
+        format!("{domains} by {directory} at {}", acme.http)
+    });
+    values.maybe("acme", acme, Effect::Now);
     values.maybe(
         "client_ca",
         listen.client_ca.as_ref().map(|p| p.display()),

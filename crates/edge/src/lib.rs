@@ -6,6 +6,7 @@
 //! async runtime; the control socket, the metrics endpoint and the records writer run on threads
 //! of their own.
 
+mod acme;
 mod capture;
 pub mod clock;
 pub mod doctor;

@@ -32,6 +32,7 @@ pub(crate) fn status(shared: &Shared, workers: &[WorkerSnapshot]) -> Status {
         .chain(&applied.warnings)
         .cloned()
         .collect();
+    warnings.extend(shared.acme_faults().values().cloned());
     warnings.extend(counted_warnings(workers));
     let started = Timestamp(shared.started);
     Status {

@@ -13,6 +13,7 @@ mod diagnostic;
 mod files;
 mod model;
 mod read_account;
+mod read_acme;
 mod read_detect;
 mod read_edge;
 mod read_failover;
@@ -34,7 +35,7 @@ use toml::de::DeTable;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
-    Accepted, Account, Config, DialTo, Dialling, Edge, Hep, KernelMedia, Listen, LogFormat,
+    Accepted, Account, Acme, Config, DialTo, Dialling, Edge, Hep, KernelMedia, Listen, LogFormat,
     MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError, SecretSource,
     Site, Tenant,
 };
@@ -150,15 +151,16 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
         .map(|named| read_site::site(report, named, &tenant_names, &trunk_names))
         .collect();
     let phones = read_phones::all(report, &phones, &names, &sites, &edge.data);
+    let listeners = listeners
+        .iter()
+        .map(|named| read_listen::read(report, named, &edge))
+        .collect();
     let config = Config {
         file,
         edge,
         limits,
         detect,
-        listeners: listeners
-            .iter()
-            .map(|named| read_listen::read(report, named))
-            .collect(),
+        listeners,
         tenants: tenants
             .iter()
             .map(|named| read_site::tenant(report, named))

@@ -127,6 +127,11 @@ impl Edge {
     pub fn database(&self) -> PathBuf {
         self.data.join("records.sqlite3")
     }
+
+    /// The file with certificate chain and key that ACME keeps for a listener.
+    pub fn acme_identity(&self, listen: &str) -> PathBuf {
+        self.data.join("acme").join(listen).join("identity.pem")
+    }
 }
 
 /// How log lines look.
@@ -149,6 +154,21 @@ impl LogFormat {
     }
 }
 
+/// Certificates by ACME, RFC 8555 (`acme` of a listener).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// The URL of the authority's directory.
+    pub directory: String,
+    /// Whom it may write to, as `mailto:` URLs.
+    pub contact: Vec<String>,
+    /// The names that the certificate is for.
+    pub domains: Vec<String>,
+    /// Where its http-01 challenges arrive.
+    pub http: SocketAddr,
+    /// Authorities that its own certificate is checked by; `None` is the system's.
+    pub ca: Option<PathBuf>,
+}
+
 /// A listener (`[listen.NAME]`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
@@ -164,6 +184,9 @@ pub struct Listen {
     pub certificate: Option<PathBuf>,
     /// Its private key, as PEM; present when `tls` is.
     pub key: Option<SecretSource>,
+    /// Where they come from by themselves, if they do. Both files are then one of
+    /// [`Edge::acme_identity`], which is not there before the first order.
+    pub acme: Option<Acme>,
     /// The authorities that sign the clients' certificates; with it, clients must show one.
     pub client_ca: Option<PathBuf>,
     /// Whether TLS 1.2 is spoken too.

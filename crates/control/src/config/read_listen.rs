@@ -3,20 +3,22 @@
 use ringfence_session::plan::Strangers;
 
 use super::files;
-use super::model::{Listen, SecretSource};
+use super::model::{Edge, Listen, SecretSource};
+use super::read_acme;
 use super::report::Report;
 use super::table::{Named, Section};
 use super::values;
 
 /// Reads a listener and what it needs in itself: a transport, and what TLS takes.
-pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>) -> Listen {
+pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>, edge: &Edge) -> Listen {
     let path = format!("listen.{}", named.name);
     let mut section = Section::new(report, &path, named.table);
     let udp = section.parsed("udp", |text| values::socket_address(text, 5060));
     let tcp = section.parsed("tcp", |text| values::socket_address(text, 5060));
     let tls = section.parsed("tls", |text| values::socket_address(text, 5061));
-    let certificate = section.path("certificate");
-    let key = section.secret("key");
+    let mut certificate = section.path("certificate");
+    let mut key = section.secret("key");
+    let acme = section.table("acme");
     let client_ca = section.path("client_ca");
     let tls12 = section.boolean("tls12");
     let media = section.parsed("media", values::media_range);
@@ -32,14 +34,22 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>) -> Listen {
         let fix = "add udp = \"ADDRESS:5060\", tcp = \"ADDRESS:5060\" or tls = \"ADDRESS:5061\"";
         section.report().error(&path, "listens on nothing", fix);
     }
-    if section.has("tls") {
+    if section.has("tls") && acme.is_some() {
+        for key in ["certificate", "key"] {
+            if section.has(key) {
+                let key = section.key(key);
+                let fix = "take it out, or take acme out";
+                section.report().error(&key, "is brought by acme", fix);
+            }
+        }
+    } else if section.has("tls") {
         section.require(
             "certificate",
             "tls needs it: write certificate = \"edge.pem\"",
         );
         section.require("key", "tls needs it: write key = \"edge.key\"");
     } else {
-        for key in ["certificate", "key", "client_ca", "tls12"] {
+        for key in ["certificate", "key", "acme", "client_ca", "tls12"] {
             if section.has(key) {
                 let key = section.key(key);
                 let fix = "add tls = \"ADDRESS:5061\" or take it out";
@@ -50,6 +60,12 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>) -> Listen {
         }
     }
     section.finish();
+    let acme = acme.and_then(|table| read_acme::read(report, &format!("{path}.acme"), table));
+    if acme.is_some() {
+        let identity = edge.acme_identity(named.name);
+        certificate = Some(identity.clone());
+        key = Some(SecretSource::File(identity));
+    }
     let listen = Listen {
         name: named.name.to_owned(),
         udp,
@@ -57,6 +73,7 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>) -> Listen {
         tls,
         certificate,
         key,
+        acme,
         client_ca,
         tls12: tls12.unwrap_or_default(),
         media,
@@ -69,7 +86,9 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>) -> Listen {
 fn check_files(report: &mut Report<'_>, path: &str, listen: &Listen) {
     let certificate = listen.certificate.as_deref();
     let key: Option<&SecretSource> = listen.key.as_ref();
-    files::check_identity(report, path, certificate, key);
+    if listen.acme.is_none() {
+        files::check_identity(report, path, certificate, key);
+    }
     if let Some(file) = &listen.client_ca {
         files::check_authorities(report, &format!("{path}.client_ca"), file);
     }

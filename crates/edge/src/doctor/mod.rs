@@ -62,6 +62,14 @@ pub fn check_stopped(config: &Config) -> Doctor {
     doctor
 }
 
+/// Certificates that do not come, as checks.
+pub(crate) fn check_acme(faults: Vec<String>) -> impl Iterator<Item = Check> {
+    let fix = "make the domains lead to acme.http of this host, port 80 outside";
+    faults
+        .into_iter()
+        .map(move |found| warning("acme", found, fix))
+}
+
 /// What the line board says, as checks.
 pub(crate) fn check_lines(lines: &[Line]) -> impl Iterator<Item = Check> {
     lines.iter().map(|line| {
@@ -209,6 +217,13 @@ fn certificates(config: &Config) -> impl Iterator<Item = Check> {
         .map(|listen| {
             let name = format!("certificate listen.{}", listen.name);
             let ends = listen.certificate.as_deref().and_then(certificate::ends);
+            if listen.acme.is_some() && ends.is_none() {
+                return warning(
+                    name,
+                    "the first one by acme is not there yet",
+                    "run the edge where the authority reaches acme.http",
+                );
+            }
             let Some(ends) = ends else {
                 return unknown(name, "its end cannot be read");
             };

@@ -267,6 +267,8 @@ async fn check_up(State(shared): Edge) -> Json<ringfence_control::api::Doctor> {
     let config = Arc::clone(&shared.applied.load().config);
     let work = move || doctor::check_running(&config);
     let mut report = tokio::task::spawn_blocking(work).await.unwrap_or_default();
+    let faults: Vec<String> = shared.acme_faults().values().cloned().collect();
+    report.checks.extend(doctor::check_acme(faults));
     report
         .checks
         .extend(doctor::check_lines(&view::lines(&shared).lines));

@@ -1,7 +1,7 @@
 //! What the control side knows of the running edge, and how it asks the workers.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,6 +14,7 @@ use ringfence_session::view::CallView;
 use ringfence_store::SqliteRecords;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::acme::Faults;
 use crate::capture::CaptureTap;
 use crate::clock::Clock;
 use crate::judge::JudgeSender;
@@ -48,6 +49,15 @@ pub(crate) struct Applied {
     pub(crate) resolve_at: Option<UnixTime>,
 }
 
+impl Applied {
+    /// The warnings that are the file's own.
+    pub(crate) fn of_the_file(&self) -> Vec<String> {
+        let warnings = self.warnings.iter();
+        let resolved = |warning: &&String| !warning.contains(": no address for ");
+        warnings.filter(resolved).cloned().collect()
+    }
+}
+
 /// Shared by the handle, the control thread and the HTTP handlers.
 pub(crate) struct Shared {
     pub(crate) started: UnixTime,
@@ -61,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) commands: Vec<RingSender<Command>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) store: Arc<SqliteRecords>,
+    /// Why listeners have no new certificate.
+    pub(crate) acme: Mutex<Faults>,
     /// How many captures are running.
     pub(crate) captures: Arc<AtomicUsize>,
     /// Who judges what was seen.
@@ -86,6 +98,13 @@ pub struct WorkerSilent {
 }
 
 impl Shared {
+    /// Why listeners have no new certificate, by their names.
+    pub(crate) fn acme_faults(&self) -> MutexGuard<'_, Faults> {
+        self.acme
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+    }
+
     /// The numbers of all workers.
     pub(crate) async fn snapshots(&self) -> Result<Vec<WorkerSnapshot>, WorkerSilent> {
         let answers = self.ask_all(Command::Snapshot).await?;

@@ -24,6 +24,7 @@ use super::lifecycle::{Lifecycle, Signals};
 use super::prepare::{Prepared, prepare};
 use super::shared::{Applied, Shared};
 use super::{Edge, Options, Threads};
+use crate::acme;
 use crate::clock::{Clock, unix_now};
 use crate::entropy::SystemEntropy;
 use crate::host;
@@ -151,6 +152,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
             .collect(),
         progress: Arc::clone(&progress),
         store: Arc::clone(&store),
+        acme: Mutex::default(),
         captures: Arc::default(),
         judge: judge.clone(),
         export: tap.as_ref().map(TapSender::counters),
@@ -212,6 +214,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     };
     let control = spawn("rf-control".to_owned(), move || {
         runtime.block_on(async {
+            tokio::spawn(acme::keep(Arc::clone(&shared)));
             servers.serve(shared);
             lifecycle.run().await;
         });

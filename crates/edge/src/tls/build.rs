@@ -83,6 +83,21 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// One that nobody else signed, until somebody does.
+    pub fn of_our_own(what: &str, domains: &[String]) -> Result<Identity, TlsError> {
+        let made = rcgen::generate_simple_self_signed(domains.to_vec());
+        let made = made.map_err(|_| TlsError::Key {
+            what: what.to_owned(),
+        })?;
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der());
+        Ok(Identity {
+            chain: vec![made.cert.der().clone()],
+            key: key.map_err(|_| TlsError::Key {
+                what: what.to_owned(),
+            })?,
+        })
+    }
+
     /// From a PEM file of certificates and the PEM text of a key.
     pub fn read(what: &str, certificate: &Path, key_pem: &[u8]) -> Result<Identity, TlsError> {
         let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::Key {

@@ -43,7 +43,10 @@ fn load_listener(
     let (Some(certificate), Some(key)) = (&listen.certificate, &listen.key) else {
         return Ok(None);
     };
-    let identity = Identity::read(&what, certificate, read_key(&what, key)?.expose())?;
+    let identity = match &listen.acme {
+        Some(acme) if !certificate.exists() => Identity::of_our_own(&what, &acme.domains)?,
+        _ => Identity::read(&what, certificate, read_key(&what, key)?.expose())?,
+    };
     let roots = listen.client_ca.as_deref().map(roots_of_file).transpose()?;
     server_config(&what, identity, roots, listen.tls12).map(Some)
 }
