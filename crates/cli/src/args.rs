@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A fence around a business's phone lines.
 #[derive(Debug, Parser)]
@@ -59,6 +59,11 @@ pub(crate) enum Command {
     },
     /// Run the main job on this machine: real sockets, simulated carrier, PBX, callers, attacker.
     Demo(DemoOptions),
+    /// Play attacks on a simulated business, in virtual time, with the edge's own machines.
+    Sim {
+        #[command(subcommand)]
+        command: SimCommand,
+    },
     /// How the edge is doing.
     Status,
     /// The lines, and what proves that they work.
@@ -197,6 +202,71 @@ pub(crate) enum PhonesCommand {
     },
 }
 
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Calls that hold a business's lines: who gets through?
+    Tdos(TdosOptions),
+    /// A day without an attack: is anybody harmed?
+    BusyDay(BusyDayOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TdosOptions {
+    /// Channels of the trunk.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) channels: u32,
+    /// Attack calls in a minute.
+    #[arg(long, default_value_t = 40.0, value_parser = amount)]
+    pub(crate) rate: f64,
+    /// Seconds until the attacker hangs up.
+    #[arg(long, default_value_t = 60.0, value_parser = amount)]
+    pub(crate) hold: f64,
+    /// How long the attack goes on.
+    #[arg(long, default_value_t = 30.0, value_parser = amount)]
+    pub(crate) minutes: f64,
+    /// How the calls are made.
+    #[arg(long, value_enum, default_value_t = AttackStyle::Flood)]
+    pub(crate) style: AttackStyle,
+    /// Traffic of real callers, in Erlang.
+    #[arg(long, default_value_t = 1.0, value_parser = amount)]
+    pub(crate) load: f64,
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Play so many seeds, from --seed on, and add them up.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) seeds: u64,
+    /// Without the edge: first come, first served.
+    #[arg(long)]
+    pub(crate) unguarded: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BusyDayOptions {
+    /// Channels of the trunk.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) channels: u32,
+    /// Traffic of real callers in a busy hour, in Erlang.
+    #[arg(long, default_value_t = 1.0, value_parser = amount)]
+    pub(crate) load: f64,
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// How an attack's calls are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AttackStyle {
+    /// Real people who return calls that they never got.
+    Backscatter,
+    /// Machines in step with made-up numbers.
+    Flood,
+    /// Valid numbers, spaced like people; they speak and cannot pass a challenge.
+    Human,
+    /// A ramp.
+    Slow,
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CaptureOptions {
     /// The file; `-` is standard output.
@@ -257,6 +327,14 @@ pub(crate) struct DemoOptions {
     /// Keep the folder with the demo's configuration, certificates and database.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) keep: Option<PathBuf>,
+}
+
+/// A number that is neither negative nor beyond reason.
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=100_000.0).contains(&number) => Ok(number),
+        _ => Err("write a number from 0 to 100000".to_owned()),
+    }
 }
 
 /// `90`, `30s`, `2m`, `1h`.
@@ -339,6 +417,9 @@ mod tests {
             "ringfence profiles telnyx --json",
             "ringfence reload",
             "ringfence demo --for 30s --json",
+            "ringfence sim tdos --channels 8 --rate 40 --hold 60 --minutes 30 --seed 7 --json",
+            "ringfence sim tdos --style human --load 1 --seeds 20",
+            "ringfence sim busy-day --seed 3 --json",
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}"));
         }

@@ -18,6 +18,7 @@ mod profiles;
 mod route;
 mod run;
 mod show;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -80,6 +81,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Capture(options) => capture::capture(&target, &options, json),
         Command::Demo(options) => demo::demo(&options, json),
         Command::Doctor => doctor::doctor(&target, json, paint),
+        Command::Sim { command } => sim::sim(&command, json),
         Command::Status => show::status(&target, json, paint),
         Command::Lines => show::lines(&target, json, paint),
         Command::Phones { command } => match command {

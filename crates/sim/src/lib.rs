@@ -1,5 +1,6 @@
 //! The seeded world, and simulated peers on real sockets.
 
 pub mod agent;
+pub mod business;
 pub mod live;
 pub mod world;

@@ -167,6 +167,11 @@ impl Gate {
         }
     }
 
+    /// A call is let in against the ruling: where the gate only observes.
+    pub fn let_in(&mut self, offer: &Offer) {
+        self.hold(offer, Class::Stranger);
+    }
+
     /// Takes another profile; calls and what was learned stay.
     pub fn set_profile(&mut self, profile: Profile) {
         self.profile = profile;
@@ -270,6 +275,11 @@ impl Gate {
         for call in late {
             self.give_up(call, now);
         }
+        while self.is_lent() && self.fair_until().is_some_and(|at| at <= now) {
+            if !self.make_room(now, None, false) {
+                break;
+            }
+        }
         if self.attack_mode.is_some_and(|mode| mode.until <= now) {
             self.attack_mode = None;
         }
@@ -288,7 +298,8 @@ impl Gate {
             Some(mode) => mode.until.max(self.last_rise + QUIET),
             None => self.last_rise + QUIET,
         });
-        challenges.chain(quiet).min()
+        let lent = self.fair_until().filter(|_| self.is_lent());
+        challenges.chain(quiet).chain(lent).min()
     }
 
     /// Something to do to a call that is asked.
@@ -342,12 +353,11 @@ impl Gate {
         // Once lines were short in this alarm, strangers are asked until it is over: else the
         // lines below the threshold would be the attacker's.
         self.asking |= (self.busy() + 1) * 100 > channels * SCREEN_PERCENT;
-        let short = (self.busy() + 1) * 100 > channels * SHED_PERCENT;
         // People who wait for a free line are helped by no question, unless they are so many that
         // somebody must have sent them.
-        let minute = Instant::from_nanos(offer.at.as_nanos().saturating_sub(MINUTE_NANOS));
-        let swarm = self.pressure.calls_since(minute) > channels as usize;
-        if !self.asking || (alarm.crowd && !short && !swarm) {
+        let per_minute = self.pressure.per_minute(offer.at);
+        let swarm = per_minute.is_some_and(|calls| calls > f64::from(channels));
+        if !self.asking || (alarm.crowd && !swarm) {
             return self.offer_in_peace(offer);
         }
         if !self.profile.voice {
@@ -359,8 +369,13 @@ impl Gate {
                 "the number failed the challenge three times in ten minutes",
             );
         }
-        let room = self.strangers_have_room()
-            && (self.busy() + 1 < channels || self.make_room(offer.at, Some(offer), false));
+        // Who is refused or sent away holds a channel at the carrier for a moment longer: two stay
+        // free, so that whoever must get through finds one even then. When several come at once, one
+        // of the two is lent until somebody has had a fair time.
+        let room = self.strangers_have_room() && {
+            while self.busy() + 2 >= channels && self.make_room(offer.at, Some(offer), false) {}
+            self.busy() + 1 < channels
+        };
         if !room {
             return self.shed(486, "an attack fills the lines, and all of them are in use");
         }
@@ -411,6 +426,16 @@ impl Gate {
             verdict: Verdict::Shed { status },
             why: why.into(),
         }
+    }
+
+    /// Whether one of the two free channels is in use.
+    fn is_lent(&self) -> bool {
+        self.busy() + 2 > self.profile.channels
+    }
+
+    /// When the first of those who are asked has had a fair time.
+    fn fair_until(&self) -> Option<Instant> {
+        self.asked().map(|(_, held)| held.since + FAIR).min()
     }
 
     /// Whether one more stranger in a call leaves the reserve for the known and the one channel.
@@ -649,15 +674,12 @@ fn keep<T>(queue: &mut VecDeque<T>, value: T, most: usize) {
 
 /// How long somebody may take for the digits, from the answer on.
 pub const CHALLENGE: Duration = Duration::from_millis(7_800);
-const MINUTE_NANOS: u64 = 60_000_000_000;
 /// A challenge that had less than this is not given up for a newcomer: the digit is hardly heard.
 const FAIR: Duration = Duration::from_millis(3_000);
 /// Callers of a class that never passed count as silent for so much longer.
 const BAD_CLASS: Duration = Duration::from_millis(20_000);
 /// Strangers are asked when more than this share of the channels is in use.
 const SCREEN_PERCENT: u32 = 60;
-/// Lines are short when more than this share is in use.
-const SHED_PERCENT: u32 = 85;
 /// An alarm is over when nothing has spoken for an attack for so long.
 const QUIET: Duration = Duration::from_secs(300);
 /// A redial within this time after hanging up is a machine's.
@@ -669,7 +691,7 @@ const FAILURE_HOLDS: Duration = Duration::from_secs(600);
 /// After so many failures a number is refused.
 const FAILURES_MAX: u8 = 3;
 /// Most of so many that were asked must be people for a crowd.
-const CROWD_ASKED_MIN: usize = 8;
+const CROWD_ASKED_MIN: usize = 4;
 /// A crowd has at least this share of people.
 const CROWD_PERCENT: usize = 60;
 /// Challenges that the crowd is told by.

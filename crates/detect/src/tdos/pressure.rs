@@ -51,7 +51,7 @@ impl Pressure {
             self.recent.pop_front();
         }
         self.recent.push_back((now, tells));
-        // People call in clusters: what is usual may be doubled before it counts.
+        // People call in clusters: a little more than usual is usual too.
         let usual = (per_second * CLUSTERS).max(1e-9);
         let passed = now.saturating_since(self.ramp_at).as_secs_f64();
         self.ramp_at = now;
@@ -62,9 +62,11 @@ impl Pressure {
             .or_else(|| (self.ramp >= RAMP_LIMIT).then_some(Rise::Ramp))
     }
 
-    /// Calls of strangers in the time since `since`, as far as they are remembered.
-    pub fn calls_since(&self, since: Instant) -> usize {
-        self.recent.iter().filter(|(at, _)| *at >= since).count()
+    /// Calls of strangers in a minute, over those that are remembered; none of fewer than eight.
+    pub fn per_minute(&self, now: Instant) -> Option<f64> {
+        let (first, _) = self.recent.front().filter(|_| self.recent.len() >= 8)?;
+        let minutes = now.saturating_since(*first).as_secs_f64() / 60.0;
+        Some(self.recent.len() as f64 / minutes.max(1.0 / 60.0))
     }
 
     /// Begins anew, after an alarm.
@@ -98,13 +100,13 @@ const WINDOW_CALLS: usize = 32;
 const BURST_CALLS_MIN: usize = 3;
 /// Nats for a burst: with some 20,000 calls of strangers a year and windows that overlap, less than
 /// one false alarm in a year (`false_alarms_are_rarer_than_one_a_year`).
-const BURST_LIMIT: f64 = 12.0;
+const BURST_LIMIT: f64 = 13.0;
 /// A ramp is so many times what is usual.
 const RAMP_FACTOR: f64 = 4.0;
 /// Nats for a ramp.
-const RAMP_LIMIT: f64 = 14.0;
-/// What is usual may be multiplied by this before it counts.
-const CLUSTERS: f64 = 2.0;
+const RAMP_LIMIT: f64 = 16.0;
+/// So many times what is usual is still usual.
+const CLUSTERS: f64 = 1.5;
 
 #[cfg(test)]
 mod tests {

@@ -144,7 +144,7 @@ fn people_who_pass_make_it_a_crowd_and_nobody_is_asked_while_lines_are_free() {
         world
             .gate
             .ended(call, Some(Duration::from_secs(100)), world.now);
-        world.pass(10);
+        world.pass(20);
     }
     assert!(world.gate.alarm().is_some_and(|alarm| alarm.crowd));
     assert_eq!(world.offer(Standing::Stranger).1, Verdict::Admit);

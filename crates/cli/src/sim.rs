@@ -1,0 +1,97 @@
+//! `ringfence sim`: the product's own machines against a simulated business, in virtual time.
+
+use std::time::Duration;
+
+use ringfence_sim::business::{self, BusyDay, Share, Style, Tdos, TdosParameters};
+use serde::Serialize;
+
+use crate::Exit;
+use crate::args::{AttackStyle, SimCommand, TdosOptions};
+
+pub(crate) fn sim(command: &SimCommand, json: bool) -> anyhow::Result<Exit> {
+    match command {
+        SimCommand::Tdos(options) => print(&tdos(options), json, tdos_text),
+        SimCommand::BusyDay(options) => {
+            let day = business::busy_day(options.channels, options.load, options.seed);
+            print(&day, json, busy_day_text)
+        }
+    }
+}
+
+fn tdos(options: &TdosOptions) -> Tdos {
+    let seeds = options.seed..options.seed.saturating_add(options.seeds.max(1));
+    let one = |seed| {
+        business::tdos(&TdosParameters {
+            channels: options.channels,
+            rate: options.rate,
+            hold: Duration::from_secs_f64(options.hold.clamp(0.0, DAY)),
+            length: Duration::from_secs_f64((options.minutes * 60.0).clamp(0.0, DAY)),
+            style: match options.style {
+                AttackStyle::Backscatter => Style::Backscatter,
+                AttackStyle::Flood => Style::Flood,
+                AttackStyle::Human => Style::Human,
+                AttackStyle::Slow => Style::Slow,
+            },
+            load: options.load,
+            seed,
+            guarded: !options.unguarded,
+        })
+    };
+    seeds
+        .map(one)
+        .reduce(|sum, next| sum.plus(&next))
+        .unwrap_or_default()
+}
+
+const DAY: f64 = 86_400.0;
+
+fn print<T: Serialize>(value: &T, json: bool, text: fn(&T) -> String) -> anyhow::Result<Exit> {
+    match json {
+        true => println!("{}", serde_json::to_string(value)?),
+        false => print!("{}", text(value)),
+    }
+    Ok(Exit::Ok)
+}
+
+fn share(name: &str, share: &Share) -> String {
+    let Share {
+        offered,
+        connected,
+        success,
+    } = share;
+    format!(
+        "{name:<18} {connected:>6} of {offered:<6} {:>6.1} %\n",
+        success * 100.0
+    )
+}
+
+fn tdos_text(report: &Tdos) -> String {
+    let attack = report.attack;
+    let mut text = share("known callers", &report.legitimate.known);
+    text += &share("unknown people", &report.legitimate.unknown_human);
+    text += &share("emergency calls", &report.emergency);
+    text += &format!(
+        "attack: {} calls, {} connected, {} asked, {} refused\n",
+        attack.offered, attack.connected, attack.screened, attack.shed
+    );
+    text += &match report.detected_after_s {
+        Some(seconds) => format!("detected after {seconds:.1} s\n"),
+        None => "not detected\n".to_owned(),
+    };
+    if let Some(bound) = report.bound {
+        text += &format!("perfect screening could carry {:.1} %\n", bound * 100.0);
+    }
+    text
+}
+
+fn busy_day_text(day: &BusyDay) -> String {
+    let mut text = share("known callers", &day.legitimate.known);
+    text += &share("unknown people", &day.legitimate.unknown_human);
+    text += &share("emergency calls", &day.emergency);
+    text += &share("without the edge", &day.without_edge);
+    text += &format!(
+        "{} alarms, {} people asked, {} of them lost, {} harmed on balance\n",
+        day.alarms, day.screening.calls, day.screening.humans_lost, day.harmed
+    );
+    text
+}
