@@ -125,9 +125,11 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
 /// The certificates that the edge shows, and the connection that showed them. A stranger may begin
 /// a few handshakes only: `None` beyond.
-fn shown(ip: IpAddr) -> Option<(Vec<Vec<u8>>, StreamOwned<ClientConnection, TcpStream>)> {
+fn shown(ip: IpAddr) -> Option<(Vec<Vec<u8>>, Stream)> {
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
