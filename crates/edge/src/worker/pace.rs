@@ -17,6 +17,11 @@ const MEDIA_RATE: u64 = 4_000;
 const MESSAGES_REST: Duration = Duration::from_millis(2);
 /// SIP messages a second from which it rests: some two gather in one rest.
 const MESSAGES_RATE: u64 = 1_000;
+/// How long it rests when there are many messages: still far below the timers of SIP, and each
+/// turn saved is worth as much as a message.
+const MANY_MESSAGES_REST: Duration = Duration::from_millis(4);
+/// SIP messages a second that are many.
+const MANY_MESSAGES_RATE: u64 = 3_000;
 /// How long the rates are measured.
 const WINDOW: Duration = Duration::from_millis(20);
 /// A turn with more than this has a backlog: no rest before the next one.
@@ -70,7 +75,11 @@ impl Pace {
         let (messages_rate, media_rate) =
             (rate(messages - begin.messages), rate(media - begin.media));
         self.rest = if media_rate == 0 {
-            (messages_rate >= MESSAGES_RATE).then_some(MESSAGES_REST)
+            match messages_rate {
+                MANY_MESSAGES_RATE.. => Some(MANY_MESSAGES_REST),
+                MESSAGES_RATE.. => Some(MESSAGES_REST),
+                _ => None,
+            }
         } else {
             (messages_rate + media_rate >= MEDIA_RATE).then_some(MEDIA_REST)
         };
@@ -103,7 +112,8 @@ mod tests {
     #[test]
     fn rests_under_load_and_only_then() {
         assert_eq!(after(500, 0, 50).rest(), None);
-        assert_eq!(after(3_000, 0, 50).rest(), Some(MESSAGES_REST));
+        assert_eq!(after(2_000, 0, 50).rest(), Some(MESSAGES_REST));
+        assert_eq!(after(5_000, 0, 50).rest(), Some(MANY_MESSAGES_REST));
         assert_eq!(after(0, 3_000, 50).rest(), None);
         assert_eq!(after(0, 20_000, 50).rest(), Some(MEDIA_REST));
         assert_eq!(after(0, 1_000_000, 50).rest(), None, "a backlog");
