@@ -248,6 +248,7 @@ fn active_media(media: MediaRecord) -> ActiveMedia {
     ActiveMedia {
         codec: media.codec,
         srtp: media.srtp,
+        srtp_refused: media.srtp_refused,
         packets_received: media.packets_received,
         packets_lost: media.packets_lost,
         jitter_ms: f64::from(media.jitter_us) / 1e3,

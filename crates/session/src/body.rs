@@ -33,6 +33,14 @@ pub(crate) fn description<'a>(message: &Message<'a>) -> Result<&'a [u8], Unsuppo
     part_of(body, content_type, b"application/sdp").ok_or(UnsupportedBody)
 }
 
+/// The body of `message` with another session description in place of the one that is in it.
+pub(crate) fn replaced(message: &Message<'_>, new: &[u8]) -> Option<Vec<u8>> {
+    let (body, old) = (message.body(), description(message).ok()?);
+    let at = find(body, old).filter(|_| !old.is_empty())?;
+    let (before, rest) = body.split_at_checked(at)?;
+    Some([before, new, rest.get(old.len()..)?].concat())
+}
+
 /// The location document of `message` (PIDF-LO, RFC 6442 §3.2), alone or in a multipart.
 pub(crate) fn location<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
     const PIDF: &[u8] = b"application/pidf+xml";

@@ -77,6 +77,8 @@ pub struct MediaRecord {
     pub codec: String,
     /// SRTP suite, when protected.
     pub srtp: Option<String>,
+    /// The peer refused SRTP with 488, and was called with plain RTP as its configuration allows.
+    pub srtp_refused: bool,
     /// RTP packets received from the peer.
     pub packets_received: u64,
     /// RTP packets sent to the peer.

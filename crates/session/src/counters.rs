@@ -13,6 +13,8 @@ pub struct Counters {
     pub calls_tried: u64,
     /// Times that a call went on to another peer or address.
     pub calls_failed_over: u64,
+    /// Calls that went on in plain RTP after their peer had refused SRTP.
+    pub calls_srtp_refused: u64,
     /// Calls answered.
     pub calls_answered: u64,
     /// Answered calls that ended with BYE from a peer.

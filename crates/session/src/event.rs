@@ -49,6 +49,16 @@ pub enum Event {
         /// Its key.
         key: String,
     },
+    /// A peer refused SRTP with 488 and, since its configuration allows it, is called again with
+    /// plain RTP.
+    SrtpRefused {
+        /// The call.
+        id: CallId,
+        /// Trunk, PBX or phones.
+        kind: PeerKind,
+        /// Its key.
+        key: String,
+    },
     /// A phone registered, refreshed, or took its contacts away.
     Registered {
         /// Key of the group of phones.

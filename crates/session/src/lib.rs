@@ -39,6 +39,7 @@ mod diversion;
 mod ending;
 pub mod event;
 pub mod failover;
+mod fallback;
 mod headers;
 pub mod health;
 mod hunt;

@@ -34,6 +34,8 @@ pub(crate) struct Negotiation {
     /// What our descriptions towards each side are called in their `o=` lines.
     origins: [OurOrigin; 2],
     pending: Option<Box<Pending>>,
+    /// The callee's peer refused SRTP, and may be called without it.
+    srtp_refused: bool,
     /// The last description of each side, as it came.
     last: [Option<Box<[u8]>>; 2],
     /// The last description that each side was given.
@@ -231,6 +233,19 @@ impl Negotiation {
         self.sent[side.index()].as_deref()
     }
 
+    /// The callee's peer refused the pending offer. Whether that offer had SRTP that this peer may
+    /// do without; if so, the next offer to it goes in the clear. Once only, and never when the
+    /// caller has had an answer already.
+    pub(crate) fn fall_back(&mut self, callee: &Peer) -> bool {
+        let offered = self.pending.as_ref().is_some_and(|pending| {
+            let secure = pending.lines.iter().any(|line| !line.offered.is_empty());
+            pending.from == Side::A && pending.answered.is_none() && secure
+        });
+        let may = callee.media == MediaPolicy::Either && !self.srtp_refused;
+        self.srtp_refused |= offered && may;
+        offered && may
+    }
+
     /// Lays the pending offer aside for another exchange.
     pub(crate) fn save_offer(&mut self) -> SavedOffer {
         SavedOffer(self.pending.take())
@@ -284,6 +299,7 @@ impl Negotiation {
             srtp: line.keys[side.index()]
                 .as_ref()
                 .map(|keys| keys.suite.name().to_owned()),
+            srtp_refused: self.srtp_refused && side == Side::B,
             packets_received: here.packets,
             packets_sent: here.sent_packets,
             packets_lost: here.lost,
@@ -313,6 +329,7 @@ impl Negotiation {
     pub(crate) fn restart(&mut self, plane: &mut Plane) {
         self.close(plane);
         self.origins = Default::default();
+        self.srtp_refused = false;
     }
 
     fn streams(&self) -> impl Iterator<Item = StreamId> + '_ {
@@ -404,10 +421,15 @@ impl Negotiation {
         let secure = match there.peer.media {
             MediaPolicy::Srtp => true,
             MediaPolicy::Rtp => false,
-            MediaPolicy::Either => match &self.lines[index].keys[to.index()] {
-                Some(_) => true,
-                None => there.secure_signalling,
-            },
+            MediaPolicy::Either => {
+                let line = &self.lines[index];
+                match (&line.keys[to.index()], &line.codec) {
+                    (Some(_), _) => true,
+                    // A stream that was agreed on as it is stays so.
+                    (None, Some(_)) => false,
+                    (None, None) => there.secure_signalling && !self.srtp_refused,
+                }
+            }
         };
         point_to_us(around, out, stream, to);
         out.proto = media.proto.with_security(secure);

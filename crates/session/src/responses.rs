@@ -267,6 +267,7 @@ impl Core {
         let initial = bridge.initial;
         if initial
             && (self.retry_with_longer_session(now, key, message)
+                || self.fall_back_to_rtp(now, key, message)
                 || self.follow_redirect(now, key, message))
         {
             return;

@@ -13,6 +13,7 @@ use ringfence_dialog::{ClientId, RequestKind};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Index, Message, Method};
 
+use crate::body;
 use crate::call::{Call, CallKey, Phase, Side, Stage};
 use crate::cdr::EndedBy;
 use crate::core::Core;
@@ -329,8 +330,30 @@ impl Core {
         let Some((least, call)) = min_se(message).zip(self.call(key)) else {
             return false;
         };
-        let (flow, invite) = (call.leg(Side::B).flow, call.sent_invite.clone());
         let tried = call.bridge.as_ref().map_or(0, |bridge| bridge.client_cseq);
+        if tried > LONGER_MAX {
+            return false;
+        }
+        let longer = |name| {
+            let asked = matches!(name, HeaderName::SessionExpires | HeaderName::MinSe);
+            asked.then(|| least.to_string())
+        };
+        self.ask_again(now, key, longer, None)
+    }
+
+    /// Sends the INVITE that leg B has just refused once more, with other values for some of its
+    /// headers or another description (RFC 3261 §8.1.3.5). `false`: it could not be sent.
+    pub(crate) fn ask_again(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        changed: impl Fn(HeaderName) -> Option<String>,
+        description: Option<&[u8]>,
+    ) -> bool {
+        let Some(call) = self.call(key) else {
+            return false;
+        };
+        let (flow, invite) = (call.leg(Side::B).flow, call.sent_invite.clone());
         let plan = std::sync::Arc::clone(&call.plan);
         let (ours, peer) = (our_address(&plan, &flow), call.leg(Side::B).peer);
         let (Some(invite), Some(ours), Some(peer)) = (invite, ours, plan.peer(peer)) else {
@@ -343,9 +366,6 @@ impl Core {
         let Ok(cseq) = invite.cseq() else {
             return false;
         };
-        if tried > LONGER_MAX {
-            return false;
-        }
         let Ok(client) = self.transactions.reserve_client() else {
             return false;
         };
@@ -361,15 +381,18 @@ impl Core {
                     let next = cseq.number + 1;
                     writer.header_fmt(HeaderName::CSeq, format_args!("{next} INVITE"));
                 }
-                HeaderName::SessionExpires | HeaderName::MinSe => {
-                    writer.header_fmt(field.name, format_args!("{least}"));
-                }
-                _ => {
-                    writer.raw_header(field.raw_name, field.value);
-                }
+                name => match changed(name) {
+                    Some(value) => {
+                        writer.header(name, value);
+                    }
+                    None => {
+                        writer.raw_header(field.raw_name, field.value);
+                    }
+                },
             }
         }
-        match invite.body() {
+        let replaced = description.and_then(|new| body::replaced(&invite, new));
+        match replaced.as_deref().unwrap_or(invite.body()) {
             [] => writer.finish(),
             body => {
                 let kind = invite.header(HeaderName::ContentType);

@@ -70,7 +70,7 @@ const COLUMNS: [&str; 17] = [
     "rule",
 ];
 
-const LEG_COLUMNS: [&str; 12] = [
+const LEG_COLUMNS: [&str; 13] = [
     "peer",
     "call_id",
     "remote",
@@ -78,6 +78,7 @@ const LEG_COLUMNS: [&str; 12] = [
     "status",
     "codec",
     "srtp",
+    "srtp_refused",
     "packets_received",
     "packets_sent",
     "packets_lost",
@@ -132,6 +133,7 @@ impl Line {
         let media = leg.media.as_ref();
         self.text(media.map_or("", |media| &media.codec));
         self.text(media.and_then(|media| media.srtp.as_deref()).unwrap_or(""));
+        self.maybe(media.map(|media| media.srtp_refused));
         self.maybe(media.map(|media| media.packets_received));
         self.maybe(media.map(|media| media.packets_sent));
         self.maybe(media.map(|media| media.packets_lost));

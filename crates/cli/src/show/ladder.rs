@@ -107,7 +107,11 @@ fn append_record(out: &mut String, record: Option<&CallRecord>) {
                 out,
                 "; {} {}: {} packets, {} lost, jitter {:.1} ms, MOS {}",
                 media.codec,
-                media.srtp.as_deref().unwrap_or("plain RTP"),
+                match (&media.srtp, media.srtp_refused) {
+                    (Some(suite), _) => suite,
+                    (None, true) => "plain RTP, SRTP refused with 488,",
+                    (None, false) => "plain RTP",
+                },
                 media.packets_received,
                 media.packets_lost,
                 media.jitter_ms,

@@ -88,6 +88,9 @@ pub struct ActiveMedia {
     pub codec: String,
     /// SRTP suite, when protected.
     pub srtp: Option<String>,
+    /// The peer refused SRTP with 488 and was called with plain RTP.
+    #[serde(default)]
+    pub srtp_refused: bool,
     /// RTP packets received from the peer.
     pub packets_received: u64,
     /// RTP packets lost on the way from the peer.
@@ -157,6 +160,7 @@ impl From<&MediaRecord> for ActiveMedia {
         ActiveMedia {
             codec: media.codec.clone(),
             srtp: media.srtp.clone(),
+            srtp_refused: media.srtp_refused,
             packets_received: media.packets_received,
             packets_lost: media.packets_lost,
             jitter_ms: f64::from(media.jitter_us) / 1e3,

@@ -87,6 +87,9 @@ pub struct RecordMedia {
     pub codec: String,
     /// SRTP suite, when protected.
     pub srtp: Option<String>,
+    /// The peer refused SRTP with 488 and was called with plain RTP.
+    #[serde(default)]
+    pub srtp_refused: bool,
     /// RTP packets received from the peer.
     pub packets_received: u64,
     /// RTP packets sent to the peer.
@@ -155,6 +158,7 @@ impl From<&MediaRecord> for RecordMedia {
         RecordMedia {
             codec: media.codec.clone(),
             srtp: media.srtp.clone(),
+            srtp_refused: media.srtp_refused,
             packets_received: media.packets_received,
             packets_sent: media.packets_sent,
             packets_lost: media.packets_lost,

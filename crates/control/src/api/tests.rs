@@ -64,6 +64,7 @@ pub(crate) fn sample_cdr() -> cdr::Cdr {
     let media = cdr::MediaRecord {
         codec: "PCMU".into(),
         srtp: Some("AEAD_AES_128_GCM".into()),
+        srtp_refused: false,
         packets_received: 3_000,
         packets_sent: 2_990,
         packets_lost: 2,

@@ -430,6 +430,11 @@ impl Worker {
                         "a quarantined line has proved itself and is in use again"
                     );
                 }
+                Event::SrtpRefused { id, kind, key } => {
+                    let line = line_name(kind, &key);
+                    tracing::warn!(call = %id, line,
+                        "the line refused SRTP and is called with plain RTP");
+                }
                 Event::Registered {
                     group,
                     user,

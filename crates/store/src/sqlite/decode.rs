@@ -22,10 +22,11 @@ macro_rules! select {
             "ingress_remote, ingress_transport, ingress_status, ingress_codec, ",
             "ingress_srtp, ingress_packets_received, ingress_packets_sent, ",
             "ingress_packets_lost, ingress_packets_refused, ingress_jitter_us, ingress_mos, ",
+            "ingress_srtp_refused, ",
             "egress_peer, egress_call_id, egress_local_tag, egress_remote_tag, ",
             "egress_remote, egress_transport, egress_status, egress_codec, egress_srtp, ",
             "egress_packets_received, egress_packets_sent, egress_packets_lost, ",
-            "egress_packets_refused, egress_jitter_us, egress_mos ",
+            "egress_packets_refused, egress_jitter_us, egress_mos, egress_srtp_refused ",
             "FROM calls ",
             $rest
         )
@@ -43,7 +44,7 @@ pub(super) const BY_ID_OF_TENANT: &str =
     select!("WHERE id = ?1 AND tenant = ?2 ORDER BY sequence DESC LIMIT 1");
 
 const INGRESS: usize = 17;
-const EGRESS: usize = 32;
+const EGRESS: usize = 33;
 
 /// The records of a query's rows.
 pub(super) fn all(rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<Stored>, QueryError> {
@@ -116,6 +117,8 @@ fn media(row: &Columns<'_>, at: usize) -> Result<Option<RecordMedia>, QueryError
     Ok(Some(RecordMedia {
         codec,
         srtp: row.maybe(at + 1)?,
+        // Records of older versions have no such column.
+        srtp_refused: row.maybe::<i64>(at + 8)?.unwrap_or_default() != 0,
         packets_received: row.integer(at + 2)?.unsigned_abs(),
         packets_sent: row.integer(at + 3)?.unsigned_abs(),
         packets_lost: row.integer(at + 4)?.unsigned_abs(),

@@ -8,7 +8,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::error::OpenError;
 
 /// Step n brings a database of version n to version n + 1.
-const STEPS: [&str; 3] = [FIRST, REGISTRATIONS, JUDGEMENTS];
+const STEPS: [&str; 4] = [FIRST, REGISTRATIONS, JUDGEMENTS, SRTP_REFUSED];
 
 /// Both legs stand in the row of their call: one insert for a record, no join for a page.
 const FIRST: &str = "
@@ -126,6 +126,12 @@ CREATE TABLE judgements (
 ) STRICT;
 CREATE INDEX judgements_of_source ON judgements (source);
 CREATE INDEX judgements_of_subject ON judgements (subject);
+";
+
+/// Whether a peer refused SRTP and was called with plain RTP.
+const SRTP_REFUSED: &str = "
+ALTER TABLE calls ADD COLUMN ingress_srtp_refused INTEGER;
+ALTER TABLE calls ADD COLUMN egress_srtp_refused INTEGER;
 ";
 
 /// Brings the tables up to date, a transaction for each step.

@@ -41,6 +41,7 @@ fn cdr(number: u32, tenant: &str) -> Cdr {
     let media = MediaRecord {
         codec: "PCMU".into(),
         srtp: Some("AEAD_AES_128_GCM".into()),
+        srtp_refused: true,
         packets_received: 3_000,
         packets_sent: 2_990,
         packets_lost: 2,

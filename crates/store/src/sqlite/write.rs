@@ -196,11 +196,11 @@ INSERT INTO calls
      ingress_peer, ingress_call_id, ingress_local_tag, ingress_remote_tag, ingress_remote,
      ingress_transport, ingress_status, ingress_codec, ingress_srtp, ingress_packets_received,
      ingress_packets_sent, ingress_packets_lost, ingress_packets_refused, ingress_jitter_us,
-     ingress_mos,
+     ingress_mos, ingress_srtp_refused,
      egress_peer, egress_call_id, egress_local_tag, egress_remote_tag, egress_remote,
      egress_transport, egress_status, egress_codec, egress_srtp, egress_packets_received,
      egress_packets_sent, egress_packets_lost, egress_packets_refused, egress_jitter_us,
-     egress_mos) ";
+     egress_mos, egress_srtp_refused) ";
 
 fn bind_ended(values: &mut Values<'_>, cdr: &&Cdr) {
     bind_key(values, cdr);
@@ -240,6 +240,7 @@ fn bind_leg(values: &mut Values<'_>, leg: Option<&LegRecord>) {
     values.push_bind(media.map(|media| count(media.packets_refused)));
     values.push_bind(media.map(|media| i64::from(media.jitter_us)));
     values.push_bind(media.and_then(|media| media.mos).map(f64::from));
+    values.push_bind(media.map(|media| media.srtp_refused));
 }
 
 /// The status is 200 when the caller got one, else 0: none is known. So is the cause. The call
