@@ -464,6 +464,8 @@ fn policy(values: &mut Flat, policy: &PeerPolicy) {
         values.now("stir.attest", attest_word(signing.others));
         values.now("stir.origid", &signing.origid);
     }
+    values.now("video", policy.video);
+    values.now("t38", policy.t38);
 }
 
 /// Where the password is, never what it is.

@@ -128,6 +128,17 @@ impl fmt::Debug for Keying {
     }
 }
 
+/// What a side's packets are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// RTP, with RTCP beside it.
+    #[default]
+    Rtp,
+    /// UDPTL (ITU-T T.38): fax, relayed as it is. It has no RTCP and no protection, and nobody but
+    /// a host that the peer is known by is listened to.
+    Udptl,
+}
+
 /// One side of a stream, as negotiated.
 #[derive(Debug, Default)]
 pub struct SideConfig {
@@ -143,6 +154,8 @@ pub struct SideConfig {
     pub signalling_host: Option<IpAddr>,
     /// Which sources are listened to.
     pub latch: LatchPolicy,
+    /// RTP, or fax.
+    pub framing: Framing,
     /// Plain or SRTP.
     pub security: Security,
     /// The payload types the peer may send.

@@ -7,8 +7,17 @@
 //! [`RESTART_PACKETS`] refused packets in sequence, the numbers towards the peer are shifted to go
 //! on where they stopped. Left out: shifting back the sequence numbers in the peer's RTCP.
 
+use std::time::Duration;
+
+use ringfence_base::Instant;
 use ringfence_rtp::Header;
 use ringfence_rtp::srtp::{Context, SrtpError};
+
+use crate::plane::PACKET_MAX;
+
+/// How long a peer's old key is still taken after it has named a new one: longer than its answer
+/// needs to reach it (three repetitions of a 200, RFC 3261 §13.3.1.4) and a packet its way.
+pub const REKEY_OVERLAP: Duration = Duration::from_secs(4);
 
 /// Refused packets in sequence that make a restart: more than a network repeats in one go.
 const RESTART_PACKETS: u8 = 8;
@@ -20,6 +29,14 @@ pub(crate) struct Crypto {
     /// For what the peer is sent.
     pub(crate) send: Context,
     numbering: Numbering,
+    /// The key that the peer has given up, for what is on its way.
+    previous: Option<Box<Previous>>,
+}
+
+/// A key that is not in force any more.
+struct Previous {
+    receive: Context,
+    until: Instant,
 }
 
 /// How the sequence numbers of the source that the peer is sent are shifted.
@@ -40,7 +57,81 @@ impl Crypto {
             receive,
             send,
             numbering: Numbering::default(),
+            previous: None,
         }
+    }
+
+    /// The peer sends under a new key; what it sent under the old one may still come.
+    pub(crate) fn change_receive(&mut self, now: Instant, receive: Context) {
+        let old = std::mem::replace(&mut self.receive, receive);
+        self.previous = Some(Box::new(Previous {
+            receive: old,
+            until: now + REKEY_OVERLAP,
+        }));
+    }
+
+    /// Somebody else is there now: nobody may speak under the old key.
+    pub(crate) fn forget_previous(&mut self) {
+        self.previous = None;
+    }
+
+    /// Takes the protection off the RTP packet `buf[..len]` and gives its new length.
+    #[inline]
+    pub(crate) fn unprotect_rtp(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        len: usize,
+    ) -> Result<usize, SrtpError> {
+        match &self.previous {
+            None => self.receive.unprotect_rtp(buf, len),
+            Some(_) => self.unprotect_either(now, buf, len, Context::unprotect_rtp),
+        }
+    }
+
+    /// The same for RTCP.
+    pub(crate) fn unprotect_rtcp(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        len: usize,
+    ) -> Result<usize, SrtpError> {
+        match &self.previous {
+            None => self.receive.unprotect_rtcp(buf, len),
+            Some(_) => self.unprotect_either(now, buf, len, Context::unprotect_rtcp),
+        }
+    }
+
+    /// Under the new key or, for a while, the old one.
+    #[cold]
+    fn unprotect_either(
+        &mut self,
+        now: Instant,
+        buf: &mut [u8],
+        len: usize,
+        unprotect: fn(&mut Context, &mut [u8], usize) -> Result<usize, SrtpError>,
+    ) -> Result<usize, SrtpError> {
+        let mut copy = [0; PACKET_MAX];
+        let (Some(packet), Some(kept)) = (buf.get(..len), copy.get_mut(..len)) else {
+            return Err(SrtpError::TooShort);
+        };
+        kept.copy_from_slice(packet);
+        let result = unprotect(&mut self.receive, buf, len);
+        let Some(previous) = &mut self.previous else {
+            return result;
+        };
+        if now >= previous.until {
+            self.previous = None;
+            return result;
+        }
+        if result.is_ok() {
+            return result;
+        }
+        // A failed try may leave anything behind.
+        if let (Some(packet), Some(kept)) = (buf.get_mut(..len), copy.get(..len)) {
+            packet.copy_from_slice(kept);
+        }
+        unprotect(&mut previous.receive, buf, len).or(result)
     }
 
     /// Protects the RTP packet `buf[..len]` for the peer and gives its new length.

@@ -82,8 +82,9 @@ mod rtcp_latch;
 mod side;
 mod stream;
 
-pub use config::{Direction, Keying, LatchPolicy, Security, Side, SideConfig};
+pub use config::{Direction, Framing, Keying, LatchPolicy, Security, Side, SideConfig};
 pub use counters::{Counters, DropReason, Drops};
+pub use crypto::REKEY_OVERLAP;
 pub use fast_path::{FastCount, FastKey, FastPath, FastRule};
 pub use latch::{LATCH_WINDOW, PROBATION_PACKETS, RELATCH_SILENCE};
 pub use payload::{PAYLOAD_TYPES_MAX, PayloadType, PayloadTypeError, PayloadTypes};
@@ -93,4 +94,4 @@ pub use plane::{
 pub use ports::{PortPair, SocketIndex};
 pub use rate::{BURST, RATE_FACTOR, RateLimit};
 pub use report::{PeerReport, SideReport, StreamReport};
-pub use side::ConfigureError;
+pub use side::{ConfigureError, UDPTL_MAX};

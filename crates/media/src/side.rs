@@ -15,7 +15,7 @@ use ringfence_rtp::srtp::SrtpError;
 use ringfence_rtp::{Header, RtpView, Ssrc};
 use thiserror::Error;
 
-use crate::config::{Direction, Keying, LatchPolicy, Security, SideConfig};
+use crate::config::{Direction, Framing, Keying, LatchPolicy, Security, SideConfig};
 use crate::counters::{DropReason, Drops};
 use crate::crypto::Crypto;
 use crate::endpoint::{Endpoint, PackedIp};
@@ -27,6 +27,10 @@ use crate::ports::{PairIndex, PortPair, SocketIndex};
 use crate::rate::{Rate, RateLimit};
 use crate::report::{PeerReport, SideReport};
 use crate::rtcp_latch::RtcpLatch;
+
+mod udptl;
+
+pub use udptl::UDPTL_MAX;
 
 /// Why a side was not configured. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -58,6 +62,7 @@ pub(crate) struct SideState {
     name: u64,
     round_trip: RoundTrip,
     reported: Reported,
+    fax_datagrams: u32,
     drops: Drops,
     pair: PairIndex,
 }
@@ -67,6 +72,7 @@ struct Flags {
     configured: bool,
     heard: bool,
     rtcp_mux: bool,
+    framing: Framing,
     policy: LatchPolicy,
     direction: Direction,
     /// Number of the last packet's payload type that had a codec; [`NO_AUDIO`] before.
@@ -107,6 +113,7 @@ impl SideState {
                 configured: false,
                 heard: false,
                 rtcp_mux: false,
+                framing: Framing::Rtp,
                 policy: LatchPolicy::Strict,
                 direction: Direction::SendRecv,
                 audio: NO_AUDIO,
@@ -118,6 +125,7 @@ impl SideState {
             name,
             round_trip: RoundTrip::default(),
             reported: Reported::default(),
+            fax_datagrams: 0,
             drops: Drops::default(),
             pair,
         }
@@ -126,6 +134,7 @@ impl SideState {
     /// Applies a description. `own` are the stream's own RTP addresses.
     pub(crate) fn configure(
         &mut self,
+        now: Instant,
         config: SideConfig,
         own: [Endpoint; 2],
     ) -> Result<(), ConfigureError> {
@@ -141,7 +150,7 @@ impl SideState {
             return Err(ConfigureError::OwnAddress);
         }
         let was_secured = self.is_secured();
-        self.take_keys(config.security)?;
+        self.take_keys(now, config.security)?;
 
         let known_host = PackedIp::new(config.signalling_host);
         let is_same_peer = self.flags.configured
@@ -151,6 +160,9 @@ impl SideState {
             && self.is_secured() == was_secured;
         if !is_same_peer {
             self.latch.reset(remote);
+            if let Some(crypto) = &mut self.crypto {
+                crypto.forget_previous();
+            }
         }
         if !is_same_peer || self.rtcp_latch.described() != remote_rtcp {
             self.rtcp_latch.reset(remote_rtcp);
@@ -161,6 +173,7 @@ impl SideState {
         self.flags = Flags {
             configured: true,
             rtcp_mux: config.rtcp_mux,
+            framing: config.framing,
             policy: config.latch,
             direction: config.direction,
             ..self.flags
@@ -191,10 +204,7 @@ impl SideState {
             .ok_or(DropReason::PayloadType)?;
         let len = match &mut self.crypto {
             None => len,
-            Some(crypto) => crypto
-                .receive
-                .unprotect_rtp(buf, len)
-                .map_err(of_unprotect)?,
+            Some(crypto) => crypto.unprotect_rtp(now, buf, len).map_err(of_unprotect)?,
         };
         if header.padding {
             let packet = buf.get(..len).ok_or(DropReason::Size)?;
@@ -257,10 +267,7 @@ impl SideState {
         };
         let len = match &mut self.crypto {
             None => len,
-            Some(crypto) => crypto
-                .receive
-                .unprotect_rtcp(buf, len)
-                .map_err(of_unprotect)?,
+            Some(crypto) => crypto.unprotect_rtcp(now, buf, len).map_err(of_unprotect)?,
         };
         let packet = buf.get(..len).ok_or(DropReason::Size)?;
         let compound = Compound::parse_reduced_size(packet).map_err(|_| DropReason::Malformed)?;
@@ -310,6 +317,12 @@ impl SideState {
                 .map_err(|_| DropReason::Unprotectable)?,
         };
         Ok(Forward { socket, to, len })
+    }
+
+    /// What the side's packets are.
+    #[inline]
+    pub(crate) const fn framing(&self) -> Framing {
+        self.flags.framing
     }
 
     /// Whether the side was described.
@@ -364,7 +377,7 @@ impl SideState {
         drops.count_many(DropReason::Rate, since.over_rate);
         let codec = self.audio().and_then(|audio| audio.codec);
         SideReport {
-            packets: stats.packets(),
+            packets: stats.packets() + u64::from(self.fax_datagrams),
             bytes: stats.bytes(),
             lost: stats.lost(),
             loss: stats.loss(),
@@ -390,6 +403,7 @@ impl SideState {
         let sides = [self, far];
         let is_open = |side: &&SideState| {
             !side.is_secured()
+                && side.flags.framing == Framing::Rtp
                 && side.flags.direction == Direction::SendRecv
                 && !side.latch.holder().is_none()
         };
@@ -555,7 +569,7 @@ impl SideState {
     }
 
     /// Checks everything before it changes anything.
-    fn take_keys(&mut self, security: Security) -> Result<(), ConfigureError> {
+    fn take_keys(&mut self, now: Instant, security: Security) -> Result<(), ConfigureError> {
         match (security, &mut self.crypto) {
             (Security::Plain, crypto) => *crypto = None,
             (
@@ -565,6 +579,16 @@ impl SideState {
                 },
                 Some(_),
             ) => {}
+            (
+                Security::Srtp {
+                    receive: Keying::New(receive),
+                    send: Keying::New(send),
+                },
+                Some(crypto),
+            ) => {
+                crypto.change_receive(now, receive);
+                crypto.send = send;
+            }
             (
                 Security::Srtp {
                     receive: Keying::New(receive),
@@ -581,7 +605,7 @@ impl SideState {
                 },
                 Some(crypto),
             ) => {
-                crypto.receive = new;
+                crypto.change_receive(now, new);
             }
             (
                 Security::Srtp {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringfence_base::Instant;
 use ringfence_rtp::{PacketKind, classify};
 
-use crate::config::{Side, SideConfig};
+use crate::config::{Framing, Side, SideConfig};
 use crate::counters::DropReason;
 use crate::endpoint::Endpoint;
 use crate::fast_path::{FastCount, FastPath, Lowering};
@@ -60,7 +60,7 @@ impl Stream {
         config: SideConfig,
         own: [Endpoint; 2],
     ) -> Result<(), ConfigureError> {
-        self.sides[side.index()].configure(config, own)?;
+        self.sides[side.index()].configure(now, config, own)?;
         if self.sides.iter().all(SideState::is_configured) {
             for side in &mut self.sides {
                 side.expect_media(now);
@@ -87,6 +87,9 @@ impl Stream {
         };
         if !near.is_configured() {
             return Err(DropReason::NoStream);
+        }
+        if near.framing() == Framing::Udptl {
+            return relay_udptl(now, (near, far), component, from, len);
         }
         let packet = buf.get(..len).ok_or(DropReason::Size)?;
         match (classify(packet), component) {
@@ -199,12 +202,29 @@ impl Stream {
     }
 }
 
+/// Fax goes from the one port to the other, while both sides speak it.
+#[cold]
+fn relay_udptl(
+    now: Instant,
+    (near, far): (&mut SideState, &mut SideState),
+    component: Component,
+    from: Endpoint,
+    len: usize,
+) -> Result<Relayed, DropReason> {
+    if component != Component::Rtp || far.framing() != Framing::Udptl {
+        return Err(DropReason::Malformed);
+    }
+    near.receive_udptl(now, from, len)?;
+    let forward = far.send_udptl(len)?;
+    Ok(Relayed { component, forward })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_plain_stream_takes_900_bytes() {
-        assert!(size_of::<Stream>() <= 928, "{}", size_of::<Stream>());
+        assert!(size_of::<Stream>() <= 936, "{}", size_of::<Stream>());
     }
 }

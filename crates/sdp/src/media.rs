@@ -270,7 +270,7 @@ impl Media {
         self.formats = first;
     }
 
-    /// Keeps the formats that `keep` wants, in order, and the `rtpmap`, `fmtp` and `rtcp-fb` lines
+    /// Keeps the formats that `keep` wants, in order, and the `rtpmap`, `fmtp`, `gpmd` and `rtcp-fb` lines
     /// of those only.
     pub fn retain_formats(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
         let mut kept = Text::default();
@@ -403,4 +403,4 @@ fn milliseconds(value: &[u8]) -> Option<u32> {
 }
 
 /// Attributes whose value begins with a format.
-const PER_FORMAT: &[&str] = &["fmtp", "rtcp-fb", "rtpmap"];
+const PER_FORMAT: &[&str] = &["fmtp", "gpmd", "rtcp-fb", "rtpmap"];

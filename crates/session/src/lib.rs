@@ -29,6 +29,7 @@ mod authentication;
 mod body;
 mod call;
 pub mod call_id;
+mod carriage;
 pub mod causes;
 pub mod cdr;
 mod challenged;

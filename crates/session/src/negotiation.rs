@@ -10,18 +10,19 @@ use std::time::Duration;
 
 use ringfence_base::{Entropy, Instant, ListenerId};
 use ringfence_media::{
-    Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit, Security, SideConfig,
-    StreamId,
+    Framing, Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit, Security,
+    SideConfig, StreamId,
 };
 use ringfence_rtp::quality;
 use ringfence_rtp::srtp::{Context, MasterKey, Suite};
 use ringfence_sdp::{
-    Codec, Crypto, Direction, Forbidden, Hide, Media, MediaKind, SessionDescription, hide,
+    Codec, Crypto, Direction, Forbidden, Hide, Media, MediaKind, Proto, SessionDescription, hide,
     offer_answer,
 };
 use smallvec::SmallVec;
 
 use crate::call::Side;
+use crate::carriage::{FAX_RATE, STREAMS_MAX, carriage};
 use crate::cdr::MediaRecord;
 use crate::codecs;
 use crate::plan::{MediaPolicy, Peer};
@@ -252,8 +253,11 @@ impl Negotiation {
     }
 
     /// The other exchange is over.
-    pub(crate) fn restore_offer(&mut self, saved: SavedOffer) {
+    pub(crate) fn restore_offer(&mut self, saved: SavedOffer, plane: &mut Plane) {
         self.pending = saved.0;
+        if self.pending.is_none() {
+            self.close_unused(plane);
+        }
     }
 
     /// An answer for the pending offer's side that refuses every stream of it (RFC 3264 §6).
@@ -264,6 +268,12 @@ impl Negotiation {
             media.reject();
         }
         Some(answer.to_bytes())
+    }
+
+    /// The pending offer was refused: all is as it was before it (RFC 6141 §3.3).
+    pub(crate) fn abandon(&mut self, plane: &mut Plane) {
+        self.pending = None;
+        self.close_unused(plane);
     }
 
     /// Forgets the pending offer: it was answered for good, or refused.
@@ -385,8 +395,22 @@ impl Negotiation {
         let to = from.other();
         let (here, there) = (around.sides[from.index()], around.sides[to.index()]);
         let mut offered = OfferedLine::default();
-        if media.is_rejected() || !is_relayed(media) {
-            return Ok(None);
+        let framing = match carriage(media, [here.peer, there.peer]) {
+            Some(framing) if !media.is_rejected() => framing,
+            _ => return Ok(None),
+        };
+        if framing == Framing::Udptl {
+            if Side::BOTH
+                .iter()
+                .any(|side| !self.may_be_plain(around, *side))
+            {
+                return Ok(None);
+            }
+            let Some(stream) = self.stream_of(around, index)? else {
+                return Ok(None);
+            };
+            point_to_us(around, out, stream, to);
+            return Ok(Some(offered));
         }
         match (media.proto.is_secure(), here.peer.media) {
             (true, MediaPolicy::Rtp) | (false, MediaPolicy::Srtp) => return Ok(None),
@@ -402,21 +426,8 @@ impl Negotiation {
         if !codecs::filter(out, &here.peer.policy.codecs, &there.peer.policy.codecs) {
             return Ok(None);
         }
-        let stream = match self.lines[index].stream {
-            Some(stream) => stream,
-            None => {
-                let (a, b) = (around.sides[0].listener, around.sides[1].listener);
-                let stream =
-                    around
-                        .plane
-                        .open_stream(around.now, a, b)
-                        .map_err(|_| MediaRefusal {
-                            reason: RefusalReason::MediaPorts,
-                            status: 503,
-                        })?;
-                self.lines[index].stream = Some(stream);
-                stream
-            }
+        let Some(stream) = self.stream_of(around, index)? else {
+            return Ok(None);
         };
         let secure = match there.peer.media {
             MediaPolicy::Srtp => true,
@@ -446,6 +457,50 @@ impl Negotiation {
             out.set_crypto(&lines);
         }
         Ok(Some(offered))
+    }
+
+    /// The stream of an m-line, opened if there is none. `None`: there is no room for one more
+    /// beside those that there are.
+    fn stream_of(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        index: usize,
+    ) -> Result<Option<StreamId>, MediaRefusal> {
+        if let Some(stream) = self.lines[index].stream {
+            return Ok(Some(stream));
+        }
+        let others = self.streams().count();
+        if others >= STREAMS_MAX {
+            return Ok(None);
+        }
+        let (a, b) = (around.sides[0].listener, around.sides[1].listener);
+        match around.plane.open_stream(around.now, a, b) {
+            Ok(stream) => {
+                self.lines[index].stream = Some(stream);
+                Ok(Some(stream))
+            }
+            Err(_) if others > 0 => Ok(None),
+            Err(_) => Err(MediaRefusal {
+                reason: RefusalReason::MediaPorts,
+                status: 503,
+            }),
+        }
+    }
+
+    /// Whether something that cannot be encrypted may pass on a side: not where the sound is, or is
+    /// to be.
+    fn may_be_plain(&self, around: &Surroundings<'_>, side: Side) -> bool {
+        let facts = &around.sides[side.index()];
+        let secured = self
+            .lines
+            .iter()
+            .any(|line| line.keys[side.index()].is_some());
+        let agreed = self.lines.iter().any(|line| line.codec.is_some());
+        match facts.peer.media {
+            MediaPolicy::Rtp => true,
+            MediaPolicy::Srtp => false,
+            MediaPolicy::Either => !secured && (agreed || !facts.secure_signalling),
+        }
     }
 
     /// The keys that we offer to `to`: the one in force, or one for each suite of its policy.
@@ -490,6 +545,8 @@ impl Negotiation {
         offer_answer::check_answer(&pending.sent, answer).map_err(|_| NOT_ACCEPTABLE)?;
         let (from, to) = (pending.from, pending.from.other());
         let mut out = self.hidden(around, answer, from);
+        // First everything is checked, then everything is changed.
+        let mut agreed: SmallVec<[Agreed; 1]> = SmallVec::new();
         for (index, media) in answer.media.iter().enumerate() {
             let (Some(out_media), Some(offered)) =
                 (out.media.get_mut(index), pending.lines.get(index))
@@ -505,15 +562,10 @@ impl Negotiation {
             out_media.proto = offer_media.proto.clone();
             if media.is_rejected() || sent_media.is_rejected() {
                 out_media.reject();
-                if let Some(stream) = self.lines[index].stream.take() {
-                    around.plane.close_stream(stream);
-                    self.lines[index] = Line::default();
-                }
                 continue;
             }
-            let Some(stream) = self.lines[index].stream else {
-                return Err(NOT_ACCEPTABLE);
-            };
+            let stream = self.lines.get(index).and_then(|line| line.stream);
+            let stream = stream.ok_or(NOT_ACCEPTABLE)?;
             let far = answered_keys(media, offered)?;
             let near = offered
                 .chosen
@@ -524,46 +576,69 @@ impl Negotiation {
             if let (Some((tag, suite, _)), Some(reply)) = (&offered.chosen, &offered.reply) {
                 out_media.set_crypto(&[Crypto::new(*tag, suite.name(), bare(&reply.to_inline()))]);
             }
-            let line = &mut self.lines[index];
-            line.codec = Some(codec_name(media));
             let near_direction = pending.offer.direction(offer_media);
             let far_direction = answer.direction(media);
-            line.two_way = far_direction == Direction::SendRecv;
             let near_side = described(&pending.offer, offer_media, near_direction, media);
             let far_side = described(answer, media, far_direction, sent_media);
-            for (side, described, keys) in [(from, near_side, near), (to, far_side, far)] {
-                let security = rekey(&mut line.keys[side.index()], keys)?;
-                let facts = &around.sides[side.index()];
-                let latch = match facts.peer.symmetric_media {
-                    true => LatchPolicy::Symmetric,
-                    false => LatchPolicy::SameAddress,
-                };
-                let config = SideConfig {
-                    signalling_host: Some(facts.signalling_host),
-                    latch,
-                    security,
-                    ..described
-                };
-                around
-                    .plane
-                    .configure_side(around.now, stream, side.media_side(), config)
-                    .map_err(|_| NOT_ACCEPTABLE)?;
+            agreed.push(Agreed {
+                index,
+                stream,
+                codec: codec_name(media),
+                two_way: far_direction == Direction::SendRecv,
+                sides: [(from, near_side, near), (to, far_side, far)],
+            });
+        }
+        for (index, line) in self.lines.iter_mut().enumerate() {
+            if agreed.iter().all(|agreed| agreed.index != index)
+                && let Some(stream) = std::mem::take(line).stream
+            {
+                around.plane.close_stream(stream);
             }
+        }
+        for agreed in agreed {
+            self.agree(around, agreed)?;
         }
         Ok(out.to_bytes())
     }
+
+    /// Sets both sides of a stream to what was agreed on.
+    fn agree(&mut self, around: &mut Surroundings<'_>, agreed: Agreed) -> Result<(), MediaRefusal> {
+        let line = self.lines.get_mut(agreed.index).ok_or(NOT_ACCEPTABLE)?;
+        line.codec = Some(agreed.codec);
+        line.two_way = agreed.two_way;
+        for (side, described, keys) in agreed.sides {
+            let security = rekey(&mut line.keys[side.index()], keys)?;
+            let facts = &around.sides[side.index()];
+            let latch = match facts.peer.symmetric_media {
+                true => LatchPolicy::Symmetric,
+                false => LatchPolicy::SameAddress,
+            };
+            let config = SideConfig {
+                signalling_host: Some(facts.signalling_host),
+                latch,
+                security,
+                ..described
+            };
+            around
+                .plane
+                .configure_side(around.now, agreed.stream, side.media_side(), config)
+                .map_err(|_| NOT_ACCEPTABLE)?;
+        }
+        Ok(())
+    }
 }
 
-/// RTP without DTLS. What else there is (fax, data channels) is refused m-line by m-line.
-fn is_relayed(media: &Media) -> bool {
-    media.proto.is_rtp()
-        && !media.proto.is_dtls()
-        && media.port_count == 1
-        && matches!(
-            media.kind,
-            MediaKind::Audio | MediaKind::Video | MediaKind::Text
-        )
+/// An m-line that both sides agreed on.
+struct Agreed {
+    index: usize,
+    stream: StreamId,
+    codec: Box<str>,
+    two_way: bool,
+    sides: [(Side, SideConfig, AgreedKeys); 2],
 }
+
+/// Suite, our key, the peer's key.
+type AgreedKeys = Option<(Suite, MasterKey, MasterKey)>;
 
 /// The offerer's first acceptable crypto line, in our order of preference for this peer.
 fn choose_crypto(media: &Media, peer: &Peer) -> Option<(u32, Suite, MasterKey)> {
@@ -577,11 +652,7 @@ fn choose_crypto(media: &Media, peer: &Peer) -> Option<(u32, Suite, MasterKey)> 
 }
 
 /// The key of the answer, under one of the suites that we offered.
-#[allow(clippy::type_complexity)] // suite, ours, the peer's
-fn answered_keys(
-    media: &Media,
-    offered: &OfferedLine,
-) -> Result<Option<(Suite, MasterKey, MasterKey)>, MediaRefusal> {
+fn answered_keys(media: &Media, offered: &OfferedLine) -> Result<AgreedKeys, MediaRefusal> {
     if offered.offered.is_empty() {
         return Ok(None);
     }
@@ -603,10 +674,7 @@ fn one_key(suite: Suite, crypto: &Crypto) -> Option<MasterKey> {
 }
 
 /// Notes the keys of a side and says what changed for the media plane.
-fn rekey(
-    current: &mut Option<Box<Keys>>,
-    agreed: Option<(Suite, MasterKey, MasterKey)>,
-) -> Result<Security, MediaRefusal> {
+fn rekey(current: &mut Option<Box<Keys>>, agreed: AgreedKeys) -> Result<Security, MediaRefusal> {
     let Some((suite, ours, peers)) = agreed else {
         *current = None;
         return Ok(Security::Plain);
@@ -670,7 +738,12 @@ fn described(
             Direction::Inactive => ringfence_media::Direction::Inactive,
         },
         payload_types: payload_types(accepted),
+        framing: match media.proto {
+            Proto::Udptl => Framing::Udptl,
+            _ => Framing::Rtp,
+        },
         rate: match media.kind {
+            _ if media.proto == Proto::Udptl => RateLimit::per_second(FAX_RATE, FAX_RATE),
             MediaKind::Audio => {
                 let packet_time = accepted.ptime().map(|ms| Duration::from_millis(ms.into()));
                 RateLimit::for_packet_time(packet_time)
@@ -705,6 +778,9 @@ fn quality_codec(codec: &Codec<'_>) -> quality::Codec {
 }
 
 fn codec_name(media: &Media) -> Box<str> {
+    if media.proto == Proto::Udptl {
+        return "T38".into();
+    }
     media
         .codecs()
         .next()

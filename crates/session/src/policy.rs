@@ -29,6 +29,10 @@ pub struct PeerPolicy {
     pub codecs: Vec<String>,
     /// How calls to it are signed. Of a trunk only.
     pub signing: Option<Arc<Signing>>,
+    /// Whether video passes to and from it.
+    pub video: bool,
+    /// Whether fax (T.38) passes to and from it, in the clear as it always is.
+    pub t38: bool,
 }
 
 impl Default for PeerPolicy {
@@ -44,6 +48,8 @@ impl Default for PeerPolicy {
             contact_host: None,
             codecs: Vec::new(),
             signing: None,
+            video: true,
+            t38: true,
         }
     }
 }

@@ -444,12 +444,18 @@ impl Core {
 
     /// Refuses the pending re-INVITE; the session goes on as it was (RFC 3261 §14.1).
     pub(crate) fn refuse_re_invite(&mut self, now: Instant, key: CallKey, status: u16) {
-        let Some(call) = self.call_mut(key) else {
+        let Some(call) = self.call(key) else {
             return;
         };
         let Some(bridge) = &call.bridge else { return };
         let (from, server) = (bridge.from, bridge.server);
-        call.media.settle();
+        if let Some(call) = self
+            .calls
+            .get_mut(key.slot as usize)
+            .filter(|call| call.key == key)
+        {
+            call.media.abandon(&mut self.media);
+        }
         self.answer_invite(now, key, from, server, status, None, None);
         if let Some(call) = self.call_mut(key) {
             call.bridge = None;

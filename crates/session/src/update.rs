@@ -177,8 +177,12 @@ impl Core {
     }
 
     fn forget_offer(&mut self, key: CallKey, saved: SavedOffer) {
-        if let Some(call) = self.call_mut(key) {
-            call.media.restore_offer(saved);
+        if let Some(call) = self
+            .calls
+            .get_mut(key.slot as usize)
+            .filter(|call| call.key == key)
+        {
+            call.media.restore_offer(saved, &mut self.media);
         }
     }
 
@@ -303,10 +307,14 @@ impl Core {
         body: Option<&[u8]>,
     ) {
         let side = exchange.from;
-        let Some(call) = self.call_mut(key) else {
+        let Some(call) = self
+            .calls
+            .get_mut(key.slot as usize)
+            .filter(|call| call.key == key)
+        else {
             return;
         };
-        call.media.restore_offer(exchange.saved);
+        call.media.restore_offer(exchange.saved, &mut self.media);
         let flow: Flow = call.leg(side).flow;
         let mut index = Index::default();
         let Ok(request) = index.parse(&exchange.request) else {

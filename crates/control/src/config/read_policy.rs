@@ -66,6 +66,8 @@ pub(super) fn peer(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> PeerPol
         contact_host: section.parsed("contact_host", values::host_name),
         codecs: section.list("codecs", values::codec).unwrap_or_default(),
         signing: read_stir::signing(section, kind),
+        video: section.boolean("video").unwrap_or(usual.video),
+        t38: section.boolean("t38").unwrap_or(usual.t38),
     }
 }
 

@@ -4,6 +4,7 @@ mod allocation;
 mod corpus;
 mod direction_and_limits;
 mod fast_path;
+mod fax;
 mod kit;
 mod latching;
 mod properties;

@@ -1,8 +1,8 @@
 //! RTP and SRTP in every combination; what is not authentic changes nothing.
 
 use ringfence_media::{
-    ConfigureError, DropReason, Keying, LatchPolicy, PlaneError, RELATCH_SILENCE, Security, Side,
-    SideConfig,
+    ConfigureError, DropReason, Keying, LatchPolicy, PlaneError, REKEY_OVERLAP, RELATCH_SILENCE,
+    Security, Side, SideConfig,
 };
 use ringfence_rtp::srtp::Suite;
 
@@ -370,4 +370,66 @@ fn a_plain_sender_that_starts_its_numbers_again_is_heard_on_the_srtp_side() {
         1_500
     );
     assert!(heard >= 1_486, "{heard}");
+}
+
+#[test]
+fn what_is_on_its_way_under_the_old_key_is_taken_for_a_while_rfc3711_8() {
+    for suite in SUITES {
+        let (mut world, mut old) = world_under(suite, LatchPolicy::SameAddress);
+        let mut source = Source::new(1);
+        assert!(
+            world
+                .rtp(Side::A, CARRIER, &old.protect(&source.packet()))
+                .is_some()
+        );
+        let late = old.protect(&source.packet());
+        let later = old.protect(&source.packet());
+        let too_late = old.protect(&source.packet());
+
+        let (mut new, security) = SecurePeer::new(suite, 2);
+        world.configure(Side::A, secured(CARRIER, security));
+        let plain = source.packet();
+        let sent = world.rtp(Side::A, CARRIER, &new.protect(&plain)).unwrap();
+        assert_eq!(sent.bytes, plain);
+        assert!(world.rtp(Side::A, CARRIER, &late).is_some());
+        // Not twice, under either key.
+        assert!(world.rtp(Side::A, CARRIER, &late).is_none());
+        world.pass(REKEY_OVERLAP / 2);
+        assert!(world.rtp(Side::A, CARRIER, &later).is_some());
+        world.pass(REKEY_OVERLAP / 2);
+        assert!(world.rtp(Side::A, CARRIER, &too_late).is_none());
+        assert!(
+            world
+                .rtp(Side::A, CARRIER, &new.protect(&source.packet()))
+                .is_some()
+        );
+
+        // What the peer is sent is under the new key at once.
+        let plain = Source::new(2).packet();
+        let sent = world.rtp(Side::B, PBX, &plain).unwrap();
+        assert_eq!(new.unprotect(&sent.bytes), plain);
+    }
+}
+
+#[test]
+fn whoever_leaves_with_the_old_key_does_not_come_back_with_it() {
+    let (mut world, mut old) = world_under(SUITE, LatchPolicy::Symmetric);
+    let mut source = Source::new(1);
+    assert!(
+        world
+            .rtp(Side::A, CARRIER, &old.protect(&source.packet()))
+            .is_some()
+    );
+    let (_, security) = SecurePeer::new(SUITE, 2);
+    let elsewhere = SideConfig {
+        latch: LatchPolicy::Symmetric,
+        ..secured(STRANGER, security)
+    };
+    world.configure(Side::A, elsewhere);
+    assert!(
+        world
+            .rtp(Side::A, CARRIER, &old.protect(&source.packet()))
+            .is_none()
+    );
+    assert_eq!(world.drops(Side::A, DropReason::AuthenticationFailed), 1);
 }
