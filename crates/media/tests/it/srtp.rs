@@ -223,6 +223,7 @@ fn a_new_key_in_a_re_invite_shuts_the_old_one_out() {
     );
     let (mut after, security) = SecurePeer::new(SUITE, 2);
     world.configure(Side::A, secured(CARRIER, security));
+    world.pass(REKEY_OVERLAP);
     assert_eq!(
         world.rtp(Side::A, CARRIER, &before.protect(&source.packet())),
         None
