@@ -119,6 +119,12 @@ fn faults_name_line_key_and_fix() {
         good,
         "out of range",
     );
+    check(
+        "users = ",
+        "ring_each = \"10m\"\nusers = ",
+        good,
+        "phones.remote.ring_each: ",
+    );
     check("phones.csv\" }", "none.csv\" }", good, "cannot be read");
     check(
         "media = \"203.0.113.10:30000-30999\"\n",

@@ -11,6 +11,7 @@ use ringfence_sip::{HeaderName, Message};
 
 use crate::admission::Admission;
 use crate::call_id::CallId;
+use crate::fork::Fork;
 use crate::hunt::Hunt;
 use crate::identity::Identity;
 use crate::negotiation::Negotiation;
@@ -118,6 +119,8 @@ pub(crate) struct Call {
     pub(crate) provisionals: Provisionals,
     /// Where else the call may go; none once it is decided.
     pub(crate) hunt: Option<Box<Hunt>>,
+    /// The contacts of a phone user that the call rings at, where they are several.
+    pub(crate) fork: Option<Box<Fork>>,
     /// Whether the peer on leg B has answered anything to the first INVITE.
     pub(crate) heard: bool,
     pub(crate) media: Negotiation,

@@ -28,6 +28,7 @@ impl Core {
         ended_by: EndedBy,
         retry_after: Option<u32>,
     ) {
+        self.leave_others(now, key, None);
         self.drop_exchange(now, key);
         self.answer_pending(now, key, status, retry_after);
         self.record(now, key, status, ended_by);
@@ -57,6 +58,7 @@ impl Core {
                 _ => None,
             });
         let client = client.or(target);
+        self.leave_others(now, key, None);
         self.drop_exchange(now, key);
         self.answer_pending(now, key, status, None);
         self.record(now, key, status, ended_by);

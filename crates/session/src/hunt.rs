@@ -36,11 +36,11 @@ pub(crate) struct Hunt {
 }
 
 /// The caller's INVITE, from which the next one of ours is made.
-struct Asked {
-    request: Bytes,
-    id: CallId,
-    server: ServerId,
-    flow: Flow,
+pub(crate) struct Asked {
+    pub(crate) request: Bytes,
+    pub(crate) id: CallId,
+    pub(crate) server: ServerId,
+    pub(crate) flow: Flow,
 }
 
 /// What became of a branch, in words for the record.
@@ -164,7 +164,7 @@ impl Core {
         let mut open = open;
         let mut fault = Some(fault);
         while let Some(way) = self.next_way(now, key) {
-            let Some(asked) = self.leave_branch(now, key, open, way) else {
+            let Some(asked) = self.leave_for(now, key, open, way) else {
                 return false;
             };
             open = false;
@@ -207,7 +207,7 @@ impl Core {
 
     /// Sends the caller's INVITE to `way` instead, where its channel is taken already.
     pub(crate) fn send_to(&mut self, now: Instant, key: CallKey, way: Way) -> bool {
-        let Some(asked) = self.leave_branch(now, key, false, way) else {
+        let Some(asked) = self.leave_for(now, key, false, way) else {
             return false;
         };
         let mut index = Index::default();
@@ -220,16 +220,27 @@ impl Core {
     }
 
     /// Takes leg B from the branch in use to `way`. Gives what the next INVITE is made from.
-    fn leave_branch(&mut self, now: Instant, key: CallKey, open: bool, way: Way) -> Option<Asked> {
+    fn leave_for(&mut self, now: Instant, key: CallKey, open: bool, way: Way) -> Option<Asked> {
+        let call = self.call(key)?;
+        let flow = call.plan.peer(way.peer)?.flow_to(way.address);
+        self.leave_branch(now, key, open, way.peer, flow)
+    }
+
+    /// The same to `peer` at `flow`.
+    pub(crate) fn leave_branch(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        open: bool,
+        peer: PeerId,
+        flow: Flow,
+    ) -> Option<Asked> {
         let client = self.transactions.reserve_client().ok()?;
         let tag = self.cookies.new_tag(&mut *self.entropy);
         let call_id = self.cookies.new_call_id(&mut *self.entropy);
-        let flow = self.call(key).and_then(|call| {
-            let peer = call.plan.peer(way.peer)?;
-            let flow = peer.flow_to(way.address);
-            our_address(&call.plan, &flow).map(|_| flow)
-        });
-        let (Some(flow), Some(call)) = (flow, self.calls.get_mut(key.slot as usize)) else {
+        let known = self.call(key);
+        let reachable = known.is_some_and(|call| our_address(&call.plan, &flow).is_some());
+        let (true, Some(call)) = (reachable, self.calls.get_mut(key.slot as usize)) else {
             self.transactions.release_client(client);
             return None;
         };
@@ -243,7 +254,7 @@ impl Core {
         bridge.client_cseq = 1;
         let server = bridge.server;
         let new_leg = Leg {
-            peer: way.peer,
+            peer,
             flow,
             local_tag: tag,
             dialog: None,

@@ -206,6 +206,7 @@ impl Core {
             let reason = causes::reason_across(message);
             if let Some(reason) = &reason {
                 self.transactions.set_cancel_reason(client, reason);
+                self.set_reason_of_others(key, reason);
             }
             self.cancel_setup(now, key, 487, EndedBy::Caller, cause);
         } else {

@@ -41,6 +41,7 @@ mod ending;
 pub mod event;
 pub mod failover;
 mod fallback;
+mod fork;
 mod headers;
 pub mod health;
 mod hunt;

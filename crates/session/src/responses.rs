@@ -16,6 +16,7 @@ use crate::causes;
 use crate::cdr::EndedBy;
 use crate::core::Core;
 use crate::event::Event;
+use crate::fork::{ELSEWHERE, Failure};
 use crate::headers;
 use crate::health::Fault;
 use crate::incoming::Reply;
@@ -89,6 +90,7 @@ impl Core {
         message: &Message<'_>,
         client: ClientId,
     ) {
+        self.select_branch(key, client);
         let Some(call) = self.call_mut(key) else {
             return;
         };
@@ -161,6 +163,9 @@ impl Core {
         {
             // The caller has a description, which no other peer's can replace.
             call.hunt = None;
+            if let Some(fork) = &mut call.fork {
+                fork.stay();
+            }
         }
         let reliable = reliability == Provisional::Offer;
         self.ring_caller(now, key, status, body, reliable);
@@ -174,6 +179,9 @@ impl Core {
         message: &Message<'_>,
         client: ClientId,
     ) {
+        // Of several phones the first one that answers has the call.
+        self.select_branch(key, client);
+        self.leave_others(now, key, Some(ELSEWHERE));
         if self.hold_success(key, message, client) {
             return;
         }
@@ -267,9 +275,16 @@ impl Core {
         let initial = bridge.initial;
         if initial
             && (self.retry_with_longer_session(now, key, message)
-                || self.fall_back_to_rtp(now, key, message)
-                || self.follow_redirect(now, key, message))
+                || self.fall_back_to_rtp(now, key, message))
         {
+            return;
+        }
+        let failure = Failure {
+            status,
+            retry_after: headers::retry_after(message),
+            q850: cause,
+        };
+        if initial && (self.ring_on(now, key, failure) || self.follow_redirect(now, key, message)) {
             return;
         }
         let Some(call) = self.call_mut(key) else {
@@ -523,6 +538,7 @@ impl Core {
         client: ClientId,
         fault: Fault,
     ) {
+        self.select_branch(key, client);
         let Some(call) = self.call(key) else { return };
         if call.phase == Phase::Ending {
             // What was said to a branch that the call had left is none of its own matters.
@@ -547,7 +563,7 @@ impl Core {
         match bridge.initial {
             true => {
                 self.note_fault(now, key, fault);
-                if self.go_on(now, key, fault, false) {
+                if self.ring_on(now, key, Failure::SILENT) || self.go_on(now, key, fault, false) {
                     return;
                 }
                 if let Some(call) = self.call_mut(key) {

@@ -34,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) callee: Option<Callee>,
     /// The contact of that user that it rings at.
     pub(crate) target: Option<Box<Target>>,
+    /// Its other contacts: those that ring beside it, and then those of each lower preference.
+    pub(crate) also: Vec<Vec<Target>>,
     /// Where in `rule` the peer begins that is tried now.
     pub(crate) rule_stem: usize,
 }
@@ -49,6 +51,13 @@ impl Route {
             self.rule.push(' ');
             self.rule.push_str(&peer.key);
         }
+    }
+
+    /// Names the contacts of a phone user that the call rings at, in the order of their rounds.
+    pub(crate) fn ring_at(&mut self, mut rounds: Vec<Vec<Target>>) {
+        let first = rounds.first_mut().filter(|round| !round.is_empty());
+        self.target = first.map(|round| Box::new(round.remove(0)));
+        self.also = rounds;
     }
 
     /// Sends the call on to `peer`: the one tried last failed, `why` says how.
@@ -147,6 +156,7 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
         caller: None,
         callee,
         target: None,
+        also: Vec::new(),
     };
     route.go_to(plan, egress);
     Ok(route)

@@ -18,6 +18,7 @@ use crate::call_id::CallId;
 use crate::core::{Core, TagText};
 use crate::diversion::Diversions;
 use crate::event::Event;
+use crate::fork::Fork;
 use crate::headers::{self, Forbidden};
 use crate::hunt::hunt;
 use crate::identity::{self, Identity, NotPresentable, Wording};
@@ -127,8 +128,8 @@ impl Core {
         };
         let mut route = routed.map_err(|no_route| refuse(no_route.reason, no_route.status))?;
         if route.callee.is_some() {
-            let target = self.target_of(now, &route, attempt.reply.request);
-            route.target = target.map(Box::new);
+            let rounds = self.targets_of(now, &route, attempt.reply.request);
+            route.ring_at(rounds);
         }
         let with_route = |reason, status| Refused {
             reason,
@@ -186,7 +187,7 @@ impl Core {
         &mut self,
         now: Instant,
         attempt: &Attempt<'_, '_>,
-        route: Route,
+        mut route: Route,
         identity: Identity,
         ways: &[Way],
         admission: Admission,
@@ -212,6 +213,8 @@ impl Core {
             .reserve_client()
             .map_err(|_| (RefusalReason::TransactionsMax, 503))?;
         let offer = !body::description(message).unwrap_or_default().is_empty();
+        let also = std::mem::take(&mut route.also);
+        let fork = Fork::new(also, route.target.as_deref());
         let reliable = plan
             .peer(route.ingress)
             .map(|peer| peer.methods.reliable_provisional)
@@ -239,6 +242,7 @@ impl Core {
             sent_invite: None,
             provisionals: Provisionals::new(message, reliable),
             hunt: hunt(ways, 0),
+            fork,
             heard: false,
             media: Negotiation::default(),
             facts: Facts {
@@ -313,11 +317,12 @@ impl Core {
             self.respond(now, &attempt.reply.of_leg(attempt.key, Side::A), 100);
         }
         self.send_invite(now, attempt, ours, peer, client, body.as_deref());
+        self.ring_beside(now, attempt, peer, body.as_deref());
         self.watch_silence(now, attempt.key);
         Ok(())
     }
 
-    fn send_invite(
+    pub(crate) fn send_invite(
         &mut self,
         now: Instant,
         attempt: &Attempt<'_, '_>,
@@ -361,8 +366,9 @@ impl Core {
                 .then(|| Location::read(attempt.reply.request, &forbidden)),
             numbering,
             max_forwards: hops.min(MAX_FORWARDS).saturating_sub(1),
-            // An offer in a reliable response needs a caller who can answer it.
-            reliable: body.is_some() || call.provisionals.to_caller(),
+            // An offer in a reliable response needs a caller who can answer it. Of several phones
+            // that ring none need be sure that it was heard.
+            reliable: call.fork.is_none() && (body.is_some() || call.provisionals.to_caller()),
             referred_by: None,
             signature: site.and_then(|site| {
                 let called = &call.route.called;

@@ -60,6 +60,8 @@ pub(crate) enum AlarmKind {
     Provisional,
     /// Longest ringing.
     Ring,
+    /// The contacts of this round have rung for as long as they may before others do.
+    Round(u8),
     /// A leg's session timer.
     Session(Side),
     /// Time to look whether anything is heard.
@@ -111,6 +113,7 @@ impl Core {
             (AlarmKind::Duration, Phase::Up) => {
                 self.end_call(now, key, EndedBy::Edge, Some(TIMER_EXPIRY));
             }
+            (AlarmKind::Round(round), Phase::Setup) => self.on_round_over(now, key, round),
             (AlarmKind::Provisional, Phase::Setup) => self.repeat_provisional(now, key),
             (AlarmKind::Join, Phase::Up) => self.show_again(now, key),
             (AlarmKind::Session(side), Phase::Up) => self.on_session_timer(now, key, side),

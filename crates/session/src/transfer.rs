@@ -316,6 +316,7 @@ impl Core {
             exchange: None,
             sent_invite: None,
             hunt: None,
+            fork: None,
             heard: true,
             provisionals: Provisionals::default(),
             media: Negotiation::default(),

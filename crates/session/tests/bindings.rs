@@ -45,6 +45,7 @@ fn binding(contact: u8, call_id: u8, cseq: u32, now: i64, lifetime: i64) -> Bind
         path: None,
         instance: None,
         reg_id: 0,
+        q: 1000,
         user_agent: None,
         flow: Flow::udp(ListenerId::new(0), "198.18.0.5:40000".parse().unwrap()),
         flow_lost: false,

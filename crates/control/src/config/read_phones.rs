@@ -73,6 +73,8 @@ fn read(
     let expires_min = section.duration("expires_min", minute_to_day.clone(), false);
     let expires_max = section.duration("expires_max", minute_to_day, false);
     let contacts_max = section.integer("contacts_max", 1..=100);
+    let seconds_to_minutes = Duration::from_secs(1)..=Duration::from_secs(180);
+    let ring_each = section.duration("ring_each", seconds_to_minutes, false);
     let algorithms = section.list("digest", |text| {
         let words = [("sha-256", Algorithm::Sha256), ("md5", Algorithm::Md5)];
         values::one_of(text, &words)
@@ -93,6 +95,7 @@ fn read(
         expires_min: expires_min.unwrap_or(standard.expires_min),
         expires_max: expires_max.unwrap_or(standard.expires_max),
         contacts_max: contacts_max.map_or(standard.contacts_max, |most| most as usize),
+        ring_each: ring_each.unwrap_or(standard.ring_each),
         algorithms: in_order(algorithms).unwrap_or(standard.algorithms),
     };
     if bounds.expires_min > bounds.expires_max {

@@ -29,6 +29,8 @@ pub struct PhoneGroup {
     pub expires_max: Duration,
     /// Most contacts of one user.
     pub contacts_max: usize,
+    /// How long the preferred contacts of a user ring before those of a lower `q` do.
+    pub ring_each: Duration,
     /// What is offered in challenges, strongest first, and believed in answers.
     pub algorithms: Vec<Algorithm>,
     users: Vec<PhoneUser>,
@@ -45,6 +47,8 @@ pub struct Bounds {
     pub expires_max: Duration,
     /// Most contacts of one user.
     pub contacts_max: usize,
+    /// How long the preferred contacts of a user ring before those of a lower `q` do.
+    pub ring_each: Duration,
     /// What is asked for, in this order. MD5 alone by default: many phones (baresip 1.0 for one)
     /// give up at a challenge they do not know, also when one they know stands beside it. A secret
     /// that can be guessed falls to either.
@@ -57,6 +61,7 @@ impl Default for Bounds {
             expires_min: Duration::from_secs(60),
             expires_max: Duration::from_secs(3600),
             contacts_max: 10,
+            ring_each: Duration::from_secs(20),
             algorithms: vec![Algorithm::Md5],
         }
     }
@@ -140,6 +145,7 @@ impl PhoneGroup {
             expires_min: bounds.expires_min,
             expires_max: bounds.expires_max,
             contacts_max: bounds.contacts_max,
+            ring_each: bounds.ring_each,
             algorithms: bounds.algorithms,
             users,
             numbers,

@@ -30,6 +30,8 @@ pub struct Binding {
     pub instance: Option<Box<str>>,
     /// Which of the device's flows it is (`reg-id`, RFC 5626 §4.2); 0 is none.
     pub reg_id: u32,
+    /// Its preference among the user's contacts, in thousandths (`q`, RFC 3261 §20.10).
+    pub q: u16,
     /// What the phone calls itself. Written by the phone: escape it where it is shown.
     pub user_agent: Option<Box<str>>,
     /// Where the REGISTER came from, and so where the phone is reached through its NAT.

@@ -70,6 +70,7 @@ pub(crate) fn read(
             path: path.clone(),
             instance: instance_of(&contact),
             reg_id: reg_id_of(&contact)?,
+            q: quality_of(&contact)?,
             user_agent: user_agent.clone(),
             flow: *flow,
             flow_lost: false,
@@ -157,6 +158,30 @@ fn reg_id_of(contact: &NameAddr<'_>) -> Result<u32, Refusal> {
     match number {
         Some(number @ 1..=0x7fff_ffff) => Ok(number),
         _ => refuse(400, "reg-id is a number from 1"),
+    }
+}
+
+/// `q` in thousandths: 0 to 1 with at most three digits behind the point (RFC 3261 §25.1); 1 if
+/// there is none.
+fn quality_of(contact: &NameAddr<'_>) -> Result<u16, Refusal> {
+    let Some(value) = contact.params.get(b"q") else {
+        return Ok(1000);
+    };
+    let value = value.unwrap_or_default();
+    let (whole, part) = match value.iter().position(|&byte| byte == b'.') {
+        Some(point) => (value.get(..point), value.get(point + 1..)),
+        None => (Some(value), Some(&b""[..])),
+    };
+    let (whole, part) = (whole.unwrap_or_default(), part.unwrap_or_default());
+    let legal = matches!(whole, b"0" | b"1" | b"")
+        && !value.is_empty()
+        && part.len() <= 3
+        && part.iter().all(u8::is_ascii_digit);
+    let digits = part.iter().chain(std::iter::repeat(&b'0')).take(3);
+    let part = digits.fold(0u16, |sum, digit| sum * 10 + u16::from(digit & 0x0f));
+    match u16::from(whole == b"1") * 1000 + part {
+        q @ 0..=1000 if legal => Ok(q),
+        _ => refuse(400, "q is a number from 0 to 1"),
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Target {
     pub(crate) uri: Box<str>,
     /// The Route, if proxies stand between (RFC 3327 §5.3).
     pub(crate) path: Option<Box<str>>,
+    /// Another flow to the same device, for when this one is dead (RFC 5626 §5.3, §7).
+    pub(crate) spare: Option<Box<Target>>,
 }
 
 /// The user of `site` with this name, and the peer that calls to it go by.
@@ -136,6 +138,7 @@ pub(crate) fn from_phone(plan: &Plan, caller: Caller, called: &str) -> Result<Ro
         caller: Some(caller),
         callee: callee.map(|(_, callee)| callee),
         target: None,
+        also: Vec::new(),
     };
     route.go_to(plan, egress);
     Ok(route)

@@ -21,6 +21,7 @@ use super::{credentials, request};
 use crate::access::Candidates;
 use crate::core::{Core, TagText};
 use crate::event::Event;
+use crate::fork::rounds;
 use crate::incoming::{ANSWERS_MAX, Reply};
 use crate::plan::{PeerId, PeerKind};
 use crate::refusal::RefusalReason;
@@ -304,16 +305,32 @@ impl Core {
         }
     }
 
-    /// The contact that a call to a phone user rings at; `None` if it has none now. A Request-URI
-    /// with `gr` names one device (RFC 5627 §5.1), else the one that registered last rings.
+    /// The contact that a request to a phone user goes to: the most preferred one, of equals the
+    /// one that registered last; `None` if it has none now.
     pub(crate) fn target_of(
         &self,
         now: Instant,
         route: &Route,
         message: &Message<'_>,
     ) -> Option<Target> {
-        let callee = route.callee?;
-        let user = self.plan.phone_group(callee.group)?.user(callee.user)?;
+        let first = self.targets_of(now, route, message).into_iter().next();
+        first.into_iter().flatten().next()
+    }
+
+    /// The contacts that a call to a phone user rings at, in the order of their rounds. A
+    /// Request-URI with `gr` names one device (RFC 5627 §5.1), else all of them ring.
+    pub(crate) fn targets_of(
+        &self,
+        now: Instant,
+        route: &Route,
+        message: &Message<'_>,
+    ) -> Vec<Vec<Target>> {
+        let user = route
+            .callee
+            .and_then(|callee| self.plan.phone_group(callee.group)?.user(callee.user));
+        let (Some(user), Some(peer)) = (user, self.plan.peer(route.egress)) else {
+            return Vec::new();
+        };
         let uri = message
             .request_uri()
             .and_then(|uri| ringfence_sip::Uri::parse(uri).ok());
@@ -322,12 +339,9 @@ impl Core {
             let named = binding.instance.as_deref().map(str::as_bytes);
             !binding.flow_lost && device.is_none_or(|device| named == Some(device))
         };
-        let bindings = user.line.bindings(self.unix(now));
-        bindings.into_iter().find(fits).map(|binding| Target {
-            flow: binding.flow,
-            uri: binding.contact,
-            path: binding.path,
-        })
+        let mut bindings = user.line.bindings(self.unix(now));
+        bindings.retain(fits);
+        rounds(bindings, peer.media)
     }
 
     /// A connection is gone, and with it the way to the phones that registered over it.
@@ -404,6 +418,9 @@ fn contact_of(
         if let Some((user, realm)) = gruu {
             text.push_str(&format!(";pub-gruu=\"sip:{user}@{realm};gr={instance}\""));
         }
+    }
+    if binding.q != 1000 {
+        text.push_str(&format!(";q={}.{:03}", binding.q / 1000, binding.q % 1000));
     }
     if binding.reg_id != 0 {
         text.push_str(&format!(";reg-id={}", binding.reg_id));

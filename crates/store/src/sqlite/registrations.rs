@@ -46,6 +46,7 @@ fn bind_binding(values: &mut Values<'_>, (group, user, binding): &(&String, &Str
         .push_bind(text(&binding.path))
         .push_bind(text(&binding.instance))
         .push_bind(i64::from(binding.reg_id))
+        .push_bind(i64::from(binding.q))
         .push_bind(text(&binding.user_agent))
         .push_bind(binding.flow.listener.raw().to_string())
         .push_bind(binding.flow.transport.uri_name())
@@ -88,6 +89,7 @@ fn decode(row: &SqliteRow) -> Result<(String, String, Binding), sqlx::Error> {
         path: optional("path")?.map(Into::into),
         instance: optional("instance")?.map(Into::into),
         reg_id: narrow(number("reg_id")?, "reg_id")?,
+        q: u16::try_from(number("q")?).map_err(|_| wrong("q"))?,
         user_agent: optional("user_agent")?.map(Into::into),
         flow: Flow {
             listener: ListenerId::new(listener),
@@ -105,6 +107,6 @@ fn decode(row: &SqliteRow) -> Result<(String, String, Binding), sqlx::Error> {
 const DELETE: &str = "DELETE FROM registrations WHERE (phones, user) IN (";
 
 const INSERT: &str = "INSERT INTO registrations (phones, user, contact, call_id, cseq, path, \
-    instance, reg_id, user_agent, listener, transport, remote, expires, refreshed) ";
+    instance, reg_id, q, user_agent, listener, transport, remote, expires, refreshed) ";
 
 const SELECT: &str = "SELECT * FROM registrations ORDER BY phones, user, refreshed";

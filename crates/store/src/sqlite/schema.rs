@@ -8,7 +8,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::error::OpenError;
 
 /// Step n brings a database of version n to version n + 1.
-const STEPS: [&str; 4] = [FIRST, REGISTRATIONS, JUDGEMENTS, SRTP_REFUSED];
+const STEPS: [&str; 5] = [FIRST, REGISTRATIONS, JUDGEMENTS, SRTP_REFUSED, PREFERENCES];
 
 /// Both legs stand in the row of their call: one insert for a record, no join for a page.
 const FIRST: &str = "
@@ -132,6 +132,11 @@ CREATE INDEX judgements_of_subject ON judgements (subject);
 const SRTP_REFUSED: &str = "
 ALTER TABLE calls ADD COLUMN ingress_srtp_refused INTEGER;
 ALTER TABLE calls ADD COLUMN egress_srtp_refused INTEGER;
+";
+
+/// The preference of each contact, in thousandths.
+const PREFERENCES: &str = "
+ALTER TABLE registrations ADD COLUMN q INTEGER NOT NULL DEFAULT 1000;
 ";
 
 /// Brings the tables up to date, a transaction for each step.

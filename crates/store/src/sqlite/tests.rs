@@ -560,6 +560,7 @@ fn binding(contact: &str, transport: Transport) -> ringfence_session::registrar:
         path: Some("<sip:proxy.example;lr>".into()),
         instance: None,
         reg_id: 1,
+        q: 500,
         user_agent: Some("Phone 1.0".into()),
         flow: ringfence_base::Flow {
             listener: ringfence_base::ListenerId::new(3),
