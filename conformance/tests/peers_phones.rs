@@ -50,18 +50,6 @@ fn scene(test: &str, programs: &[&str]) -> Option<(Scene, Authority, TempDir)> {
 
 /// A phone that registers over TLS and speaks SRTP; it is registered when this returns.
 fn phone(scene: &Scene, authority: &Authority, host: u8, user: &str, password: &str) -> Baresip {
-    phone_that(true, scene, authority, host, user, password)
-}
-
-/// The same that answers its calls, or lets them ring.
-fn phone_that(
-    answers: bool,
-    scene: &Scene,
-    authority: &Authority,
-    host: u8,
-    user: &str,
-    password: &str,
-) -> Baresip {
     let edge = scene.edge.outside_tls();
     let address = scene.network.outside(host);
     let (chain, key) = authority.identity(address.into());
@@ -76,7 +64,7 @@ fn phone_that(
              auth_pass={password}"
         )),
         outbound: Some(format!("sip:{edge};transport=tls")),
-        answers,
+        answers: true,
         hertz: if user == "alice" { ALICE_HZ } else { BOB_HZ },
         tls: Some((chain + &key, authority.pem())),
     };
@@ -141,35 +129,6 @@ fn two_phones_register_over_tls_talk_over_srtp_and_reach_the_trunk() {
     alice.command("hangup", "").expect("hung up");
     alice.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
     assert_eq!(carrier.end().expect("a count").failed, 0);
-}
-
-#[test]
-fn all_phones_of_a_user_ring_and_one_has_the_call() {
-    let name = "all_phones_of_a_user_ring_and_one_has_the_call";
-    let Some((scene, authority, _folder)) = scene(name, &["baresip"]) else {
-        return;
-    };
-    let mut alice = phone(&scene, &authority, 41, "alice", "wonderland");
-    let mut mobile = phone_that(false, &scene, &authority, 43, "bob", "builder");
-    let mut desk = phone_that(false, &scene, &authority, 42, "bob", "builder");
-    alice
-        .command("dial", "sip:bob@summit.example")
-        .expect("dialled");
-    for phone in [&mut desk, &mut mobile] {
-        phone.wait_for("CALL_INCOMING", A_WHILE).expect("it rings");
-    }
-    mobile.command("accept", "").expect("accepted");
-    alice
-        .wait_for("CALL_ESTABLISHED", A_WHILE)
-        .expect("answered");
-    desk.wait_for("CALL_CLOSED", A_WHILE)
-        .expect("the other one stops to ring");
-    wait::until_true("both heard enough", A_WHILE, || {
-        alice.heard_seconds() > HEARD_S && mobile.heard_seconds() > HEARD_S
-    })
-    .unwrap_or_else(|error| panic!("{error}:\n{}", scene.edge.counted()));
-    alice.command("hangup", "").expect("hung up");
-    mobile.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
 }
 
 #[test]

@@ -390,6 +390,8 @@ fn phones(values: &mut Flat, phones: &Phones) {
     values.now("expires_min", spoken(phones.bounds.expires_min));
     values.now("expires_max", spoken(phones.bounds.expires_max));
     values.now("contacts_max", phones.bounds.contacts_max);
+    let mode = ["local", "pass-through"][usize::from(phones.bounds.passes)];
+    values.now("mode", mode);
     values.now("ring_each", spoken(phones.bounds.ring_each));
     let algorithms = phones.bounds.algorithms.iter().map(|one| one.name());
     values.list("digest", &algorithms.collect::<Vec<_>>());

@@ -93,7 +93,7 @@ fn faults_name_line_key_and_fix() {
         "users = ",
         "mode = \"pass-through\"\nusers = ",
         good,
-        "phones.remote.mode: \"pass-through\" is not available in this version; write mode = \"local\"",
+        "phones.remote.mode: is \"pass-through\", and the site has no phone system to register at",
     );
     check(
         "realm = \"summit.example\"",

@@ -63,6 +63,7 @@ impl Core {
         self.trace(now, key, (side, false), &challenged.flow, message.bytes());
         self.trace(now, key, (side, true), &challenged.flow, &again.bytes);
         self.relay_went_again(owner, client, again.client);
+        self.pass_went_again(now, owner, client, again.client);
         let Some(call) = self.call_mut(key) else {
             return true;
         };

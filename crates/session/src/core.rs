@@ -27,7 +27,7 @@ use crate::message_relay::Relay;
 use crate::plan::Plan;
 use crate::refusal::RefusalReason;
 use crate::registrar::group::Digests;
-use crate::registrar::{FlowUsers, NONCE_LIFETIME, NONCES_KEPT};
+use crate::registrar::{FlowUsers, NONCE_LIFETIME, NONCES_KEPT, Passing};
 use crate::registration::Registrations;
 use crate::sighting::Sightings;
 use crate::supervise::Alarm;
@@ -108,6 +108,8 @@ pub struct Core {
     pub(crate) traces: TraceRing,
     /// MESSAGEs outside of calls that wait for their answer.
     pub(crate) relays: Slab<Relay>,
+    /// REGISTERs of phones that wait for their phone system.
+    pub(crate) passes: Slab<Passing>,
     pub(crate) counters: Counters,
     pub(crate) draining: bool,
     /// The call that is being worked on, for whoever must clean up after a panic.
@@ -168,6 +170,7 @@ impl Core {
             traces: TraceRing::new(plan.limits.trace_bytes),
             counters: Counters::default(),
             relays: Slab::new(),
+            passes: Slab::new(),
             draining: false,
             current: None,
             scratch: Vec::with_capacity(4096),

@@ -7,7 +7,7 @@ use crate::cdr::Direction;
 use crate::numbering::{DialAction, Number, SOS};
 use crate::plan::{Peer, PeerId, PeerKind, Plan, Site, SiteId};
 use crate::refusal::RefusalReason;
-use crate::registrar::{Callee, Caller, Target, by_name, by_number};
+use crate::registrar::{Callee, Caller, Target, by_name, by_number, by_token};
 
 /// A routed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,11 +114,16 @@ fn route_from(plan: &Plan, ingress: PeerId, called: &str) -> Result<Route, NoRou
     let named = (inside && !site.is_emergency(called))
         .then(|| by_name(plan, peer.site, called))
         .flatten();
-    let meant = match (inside, named) {
-        (false, _) => called_from_outside(site, peer, called)?,
-        (true, Some(_)) => Meant::as_dialled(called),
-        (true, None) => called_from_inside(site, peer, called)?,
+    let registered = inside.then(|| by_token(plan, peer.site, called)).flatten();
+    let meant = match (inside, named, registered) {
+        (false, ..) => called_from_outside(site, peer, called)?,
+        (true, _, Some((.., name))) => Meant::as_dialled(name),
+        (true, Some(_), _) => Meant::as_dialled(called),
+        (true, None, _) => called_from_inside(site, peer, called)?,
     };
+    let named = registered
+        .map(|(phones, callee, _)| (phones, callee))
+        .or(named);
     let Meant {
         called,
         emergency,

@@ -213,6 +213,12 @@ impl Core {
             .reserve_client()
             .map_err(|_| (RefusalReason::TransactionsMax, 503))?;
         let offer = !body::description(message).unwrap_or_default().is_empty();
+        let token = route.callee.and_then(|callee| callee.token);
+        let called = match token {
+            // A contact that we registered ourselves: the record names its user.
+            Some(_) => route.called.text.clone(),
+            None => attempt.called.clone(),
+        };
         let also = std::mem::take(&mut route.also);
         let fork = Fork::new(also, route.target.as_deref());
         let reliable = plan
@@ -251,7 +257,7 @@ impl Core {
                     .clone()
                     .unwrap_or_else(|| "anonymous".into())
                     .into(),
-                to: attempt.called.clone().into(),
+                to: called.into(),
                 started: self.unix(now),
                 ringing: None,
                 answered: None,

@@ -38,6 +38,13 @@ pub(crate) enum Alarm {
         /// Counts plans: timers of an old plan mean nothing.
         plan: u32,
     },
+    /// A phone system has taken too long for the REGISTER of a phone.
+    Pass {
+        /// Its place.
+        place: usize,
+        /// What was sent.
+        client: ClientId,
+    },
     /// A registration is due.
     Registration {
         /// Its place.
@@ -99,6 +106,7 @@ impl Core {
             Alarm::Orphan { client } => {
                 self.forget_orphan(client);
             }
+            Alarm::Pass { place, client } => self.on_pass_silent(now, place, client),
             Alarm::Registration { slot, number } => self.on_registration_alarm(now, slot, number),
         }
     }

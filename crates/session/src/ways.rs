@@ -108,7 +108,7 @@ pub(crate) fn ways_of(
 }
 
 /// [`candidates`] as a list of places, at most [`WAYS_MAX`].
-fn ways(
+pub(crate) fn ways(
     plan: &Plan,
     site: SiteId,
     kind: PeerKind,

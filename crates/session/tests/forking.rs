@@ -295,7 +295,7 @@ fn phones_at_tls_are_not_offered_what_others_take_by_whatever_media_is_allowed()
             transport: Transport::Tls,
             ..Flow::udp(OUTSIDE, DESK.parse().unwrap())
         };
-        let mut over = |world: &mut World, text: &str| {
+        let over = |world: &mut World, text: &str| {
             let mut index = Index::default();
             let message = index.parse(text.as_bytes()).unwrap();
             world.input(Input::Message {

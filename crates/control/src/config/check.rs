@@ -46,6 +46,18 @@ fn check_phones(report: &mut Report<'_>, config: &Config, phones: &Phones, befor
         let message = format!("is the realm of phones.{} at the same listener", other.name);
         report.error(&key("realm"), message, "give each group its own realm");
     }
+    let mut pbxs = config
+        .peers
+        .iter()
+        .filter(|peer| peer.kind == PeerKind::Pbx);
+    if phones.bounds.passes && !pbxs.any(|peer| peer.site == phones.site) && !report.incomplete {
+        let message = "is \"pass-through\", and the site has no phone system to register at";
+        let fix = format!(
+            "add a [pbx.NAME] table with site = \"{}\", or write mode = \"local\"",
+            phones.site
+        );
+        report.error(&key("mode"), message.to_owned(), fix);
+    }
     let Some(listen) = config.listener(&phones.listen) else {
         return;
     };

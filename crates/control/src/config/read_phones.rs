@@ -13,7 +13,7 @@ use super::read_peer::Names;
 use super::read_site::LIMIT_MAX;
 use super::report::Report;
 use super::table::{Named, Section};
-use super::values::{self, Fault, quoted};
+use super::values::{self, quoted};
 use crate::vault::Vault;
 
 /// Largest file of users.
@@ -67,7 +67,7 @@ fn read(
         "realm",
         "write realm = \"summit.example\": the domain of the phones",
     );
-    section.parsed("mode", mode);
+    let passes = section.one_of("mode", &[("local", false), ("pass-through", true)]);
     let file = users_file(&mut section);
     let minute_to_day = Duration::from_secs(10)..=Duration::from_secs(86_400);
     let expires_min = section.duration("expires_min", minute_to_day.clone(), false);
@@ -95,6 +95,7 @@ fn read(
         expires_min: expires_min.unwrap_or(standard.expires_min),
         expires_max: expires_max.unwrap_or(standard.expires_max),
         contacts_max: contacts_max.map_or(standard.contacts_max, |most| most as usize),
+        passes: passes.unwrap_or(standard.passes),
         ring_each: ring_each.unwrap_or(standard.ring_each),
         algorithms: in_order(algorithms).unwrap_or(standard.algorithms),
     };
@@ -137,18 +138,6 @@ fn in_order(named: Option<Vec<Algorithm>>) -> Option<Vec<Algorithm>> {
         }
     }
     (!kept.is_empty()).then_some(kept)
-}
-
-/// Registration at the edge, or through it.
-fn mode(text: &str) -> Result<(), Fault> {
-    match text {
-        "local" => Ok(()),
-        "pass-through" => Err(Fault::new(
-            "is not available in this version",
-            "write mode = \"local\": the phones register at the edge",
-        )),
-        _ => values::one_of(text, &[("local", ())]),
-    }
 }
 
 /// `users = { file = "phones.csv" }`.

@@ -31,6 +31,9 @@ pub struct PhoneGroup {
     pub contacts_max: usize,
     /// How long the preferred contacts of a user ring before those of a lower `q` do.
     pub ring_each: Duration,
+    /// Whether its registrations are passed on to the site's phone system, which then has its
+    /// calls.
+    pub passes: bool,
     /// What is offered in challenges, strongest first, and believed in answers.
     pub algorithms: Vec<Algorithm>,
     users: Vec<PhoneUser>,
@@ -49,6 +52,8 @@ pub struct Bounds {
     pub contacts_max: usize,
     /// How long the preferred contacts of a user ring before those of a lower `q` do.
     pub ring_each: Duration,
+    /// Whether registrations are passed on to the site's phone system.
+    pub passes: bool,
     /// What is asked for, in this order. MD5 alone by default: many phones (baresip 1.0 for one)
     /// give up at a challenge they do not know, also when one they know stands beside it. A secret
     /// that can be guessed falls to either.
@@ -62,6 +67,7 @@ impl Default for Bounds {
             expires_max: Duration::from_secs(3600),
             contacts_max: 10,
             ring_each: Duration::from_secs(20),
+            passes: false,
             algorithms: vec![Algorithm::Md5],
         }
     }
@@ -146,6 +152,7 @@ impl PhoneGroup {
             expires_max: bounds.expires_max,
             contacts_max: bounds.contacts_max,
             ring_each: bounds.ring_each,
+            passes: bounds.passes,
             algorithms: bounds.algorithms,
             users,
             numbers,

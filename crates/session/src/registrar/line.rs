@@ -116,27 +116,21 @@ impl Line {
         contacts_max: usize,
     ) -> Result<Vec<Binding>, ChangeError> {
         let mut kept = self.lock();
-        let mut next = alive(&kept, now);
-        match change {
-            Change::Fetch => return Ok(next),
-            Change::RemoveAll { call_id, cseq } => {
-                let stale = |b: &Binding| b.call_id == *call_id && *cseq <= b.cseq;
-                if next.iter().any(stale) {
-                    return Err(ChangeError::OutOfOrder);
-                }
-                next.clear();
-            }
-            Change::Update(contacts) => {
-                for contact in contacts {
-                    change_one(&mut next, now, contact)?;
-                }
-            }
+        let next = outcome(&kept, now, change, contacts_max)?;
+        if *change != Change::Fetch {
+            *kept = next.clone().into_boxed_slice();
         }
-        if next.len() > contacts_max {
-            return Err(ChangeError::TooMany);
-        }
-        *kept = next.clone().into_boxed_slice();
         Ok(next)
+    }
+
+    /// What [`Line::apply`] would make of `change` now.
+    pub fn outcome(
+        &self,
+        now: UnixTime,
+        change: &Change,
+        contacts_max: usize,
+    ) -> Result<Vec<Binding>, ChangeError> {
+        outcome(&self.lock(), now, change, contacts_max)
     }
 
     /// The bindings that have not ended, the one refreshed last first.
@@ -175,6 +169,34 @@ impl Line {
 fn alive(bindings: &[Binding], now: UnixTime) -> Vec<Binding> {
     let alive = bindings.iter().filter(|binding| binding.expires > now);
     alive.cloned().collect()
+}
+
+fn outcome(
+    kept: &[Binding],
+    now: UnixTime,
+    change: &Change,
+    contacts_max: usize,
+) -> Result<Vec<Binding>, ChangeError> {
+    let mut next = alive(kept, now);
+    match change {
+        Change::Fetch => return Ok(next),
+        Change::RemoveAll { call_id, cseq } => {
+            let stale = |b: &Binding| b.call_id == *call_id && *cseq <= b.cseq;
+            if next.iter().any(stale) {
+                return Err(ChangeError::OutOfOrder);
+            }
+            next.clear();
+        }
+        Change::Update(contacts) => {
+            for contact in contacts {
+                change_one(&mut next, now, contact)?;
+            }
+        }
+    }
+    if next.len() > contacts_max {
+        return Err(ChangeError::TooMany);
+    }
+    Ok(next)
 }
 
 fn change_one(

@@ -210,6 +210,6 @@ fn shortened(value: &[u8]) -> Box<str> {
         .into()
 }
 
-fn after(now: UnixTime, time: Duration) -> UnixTime {
+pub(crate) fn after(now: UnixTime, time: Duration) -> UnixTime {
     UnixTime::from_micros(now.as_micros().saturating_add(time.as_micros() as i64))
 }

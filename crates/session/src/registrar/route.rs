@@ -32,6 +32,8 @@ pub(crate) struct Callee {
     pub(crate) group: GroupId,
     /// Index of the user in its group.
     pub(crate) user: usize,
+    /// The one of its contacts that the phone system means.
+    pub(crate) token: Option<u64>,
 }
 
 /// One contact of a user that a call rings at.
@@ -48,7 +50,23 @@ pub(crate) struct Target {
 
 /// The user of `site` with this name, and the peer that calls to it go by.
 pub(crate) fn by_name(plan: &Plan, site: SiteId, name: &str) -> Option<(PeerId, Callee)> {
-    find(plan, site, |group| group.index_of(name.as_bytes()))
+    let own = |group: &&PhoneGroup| !group.passes;
+    find(plan, site, own, |group| group.index_of(name.as_bytes()))
+}
+
+/// The user that a contact at the phone system is of, its name, and the peer that calls to it go
+/// by.
+pub(crate) fn by_token<'a>(
+    plan: &Plan,
+    site: SiteId,
+    called: &'a str,
+) -> Option<(PeerId, Callee, &'a str)> {
+    let (name, token) = super::pass::split(called)?;
+    let passing = |group: &&PhoneGroup| group.passes;
+    let found = find(plan, site, passing, |group| group.index_of(name.as_bytes()));
+    let (peer, callee) = found?;
+    let token = Some(token);
+    Some((peer, Callee { token, ..callee }, name))
 }
 
 /// The user of `site` with this number, and the peer that calls to it go by.
@@ -57,22 +75,27 @@ pub(crate) fn by_number(plan: &Plan, site: SiteId, number: &Number) -> Option<(P
         Some(e164) => e164.to_string(),
         None => number.text.clone(),
     };
-    find(plan, site, |group| group.index_of_number(&text))
+    // Those of the phone system's phones are the phone system's.
+    let own = |group: &&PhoneGroup| !group.passes;
+    find(plan, site, own, |group| group.index_of_number(&text))
 }
 
 fn find(
     plan: &Plan,
     site: SiteId,
+    which: impl Fn(&&PhoneGroup) -> bool,
     user: impl Fn(&PhoneGroup) -> Option<usize>,
 ) -> Option<(PeerId, Callee)> {
     let groups = plan.phones.iter().enumerate();
     groups
+        .filter(|(_, group)| which(group))
         .filter(|(_, group)| plan.peer(group.peer).is_some_and(|peer| peer.site == site))
         .find_map(|(index, group)| {
             let group_id = GroupId::new(index as u16);
             let callee = Callee {
                 group: group_id,
                 user: user(group)?,
+                token: None,
             };
             Some((group.peer, callee))
         })
@@ -87,20 +110,26 @@ pub(crate) fn from_phone(plan: &Plan, caller: Caller, called: &str) -> Result<Ro
     let group = plan.phone_group(caller.group).ok_or(NO_PEER)?;
     let peer = plan.peer(group.peer).ok_or(NO_PEER)?;
     let site = plan.site(peer.site).ok_or(NO_PEER)?;
-    let named = (!site.is_emergency(called))
+    let named = (!site.is_emergency(called) && !group.passes)
         .then(|| by_name(plan, peer.site, called))
         .flatten();
-    let meant = match named {
+    let mut meant = match named {
         Some(_) => Meant::as_dialled(called),
         None => called_from_inside(site, peer, called)?,
     };
+    // What a phone of the phone system dials is the phone system's to understand.
+    let passes = group.passes && !meant.emergency;
+    if passes {
+        meant = Meant::as_dialled(called);
+    }
     let callee = named.or_else(|| {
-        (!meant.emergency)
+        (!meant.emergency && !passes)
             .then(|| by_number(plan, peer.site, &meant.called))
             .flatten()
     });
     let place = match meant.emergency || meant.rewritten.is_some() {
         true => Place::Outside,
+        false if passes => Place::House,
         false => place(site, &meant.called),
     };
     let has_pbx = plan

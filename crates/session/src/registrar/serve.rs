@@ -14,8 +14,9 @@ use ringfence_sip::write::{MessageWriter, compacted, response_to};
 use ringfence_sip::{HeaderName, Message, Method, StatusCode};
 use smallvec::SmallVec;
 
-use super::group::{GroupId, PhoneGroup, gruu_device};
-use super::line::{Binding, ChangeError, Line};
+use super::group::{GroupId, PhoneGroup, PhoneUser, gruu_device};
+use super::line::{Binding, Change, ChangeError, Line};
+use super::pass;
 use super::route::{Caller, Target};
 use super::{credentials, request};
 use crate::access::Candidates;
@@ -168,7 +169,19 @@ impl Core {
                 .map_or(0, |user| user.line.bindings(at).len()),
             false => 0,
         };
-        let registered = self.register(at, group, caller, &reply);
+        let registered = match self.read_register(at, group, caller, &reply) {
+            Ok((_, change)) if group.passes && change != Change::Fetch => {
+                match self.pass_register(now, group, caller, &reply, change) {
+                    Ok(()) => return,
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            Ok((user, change)) => {
+                let changed = user.line.apply(at, &change, group.contacts_max);
+                changed.map_err(refusal_of)
+            }
+            Err(refusal) => Err(refusal),
+        };
         match registered {
             Ok(bindings) => {
                 self.see_registered(now, &flow, message, caller, (before, &bindings));
@@ -194,14 +207,14 @@ impl Core {
         }
     }
 
-    fn register(
-        &mut self,
+    /// Who a REGISTER is of, and what it asks for.
+    fn read_register<'g>(
+        &self,
         at: ringfence_base::UnixTime,
-        group: &PhoneGroup,
+        group: &'g PhoneGroup,
         caller: Caller,
         reply: &Reply<'_, '_>,
-    ) -> Result<Vec<Binding>, request::Refusal> {
-        let refuse = |status, text| request::Refusal { status, text };
+    ) -> Result<(&'g PhoneUser, Change), request::Refusal> {
         let message = reply.request;
         let user = group
             .user(caller.user)
@@ -215,14 +228,10 @@ impl Core {
             return Err(refuse(403, "a user registers itself only"));
         }
         let change = request::read(message, &reply.flow, group, at)?;
-        let changed = user.line.apply(at, &change, group.contacts_max);
-        changed.map_err(|error| match error {
-            ChangeError::OutOfOrder => refuse(500, "the REGISTER is older than the binding"),
-            ChangeError::TooMany => refuse(403, "too many contacts"),
-        })
+        Ok((user, change))
     }
 
-    fn accept_register(
+    pub(crate) fn accept_register(
         &mut self,
         now: Instant,
         group: &PhoneGroup,
@@ -341,6 +350,12 @@ impl Core {
         };
         let mut bindings = user.line.bindings(self.unix(now));
         bindings.retain(fits);
+        let group = route.callee.and_then(|it| self.plan.phone_group(it.group));
+        if let (Some(group), Some(token)) = (group, route.callee.and_then(|it| it.token)) {
+            // The phone system means one contact.
+            let edge = &self.plan.edge_name;
+            bindings.retain(|binding| pass::token_of(edge, &group.key, binding) == token);
+        }
         rounds(bindings, peer.media)
     }
 
@@ -387,6 +402,18 @@ impl Core {
         }
         self.scratch = out;
         fits
+    }
+}
+
+const fn refuse(status: u16, text: &'static str) -> request::Refusal {
+    request::Refusal { status, text }
+}
+
+/// What a phone is told whose change is refused.
+pub(super) fn refusal_of(error: ChangeError) -> request::Refusal {
+    match error {
+        ChangeError::OutOfOrder => refuse(500, "the REGISTER is older than the binding"),
+        ChangeError::TooMany => refuse(403, "too many contacts"),
     }
 }
 
