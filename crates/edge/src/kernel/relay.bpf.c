@@ -168,6 +168,7 @@ static __always_inline __u16 header_checksum(const struct iphdr *ip)
 	return ~sum;
 }
 
+// TC_ACT_UNSPEC: not ours; the next program at this interface looks at it.
 static __always_inline int relay(struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data;
@@ -178,11 +179,11 @@ static __always_inline int relay(struct __sk_buff *skb)
 	struct rtp *rtp = (void *)(udp + 1);
 
 	if ((void *)(rtp + 1) > end || skb->protocol != bpf_htons(ETH_P_IP))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	if (ip->version != 4 || ip->ihl != 5 || ip->protocol != 17)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	if (ip->frag_off & bpf_htons(IP_MORE_AND_OFFSET) || skb->gso_size)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 
 	struct key key = {
 		.local_addr = ip->daddr,
@@ -192,23 +193,23 @@ static __always_inline int relay(struct __sk_buff *skb)
 	};
 	struct rule *rule = bpf_map_lookup_elem(&RULES, &key);
 	if (!rule)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 
 	// Version 2 without padding; one with padding is looked at more closely above.
 	if ((rtp->first & 0xe0) != 0x80 || rtp->ssrc != rule->ssrc)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	__u8 payload_type = rtp->second & 0x7f;
 	if (!(rule->payload_types[payload_type >> 6] >> (payload_type & 63) & 1))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	__u32 udp_length = bpf_ntohs(udp->len);
 	__u32 ip_length = bpf_ntohs(ip->tot_len);
 	__u32 header = sizeof(*udp) + sizeof(*rtp);
 	if (udp_length + sizeof(*ip) != ip_length || ip_length + sizeof(*ethernet) > skb->len)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	// The list of contributing sources and the extension must be there.
 	header += (rtp->first & 0xf) * 4;
 	if (rtp->first & 0x10 || header > udp_length)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 
 	__u64 now = bpf_ktime_get_ns();
 	__u16 seq = bpf_ntohs(rtp->seq);
@@ -217,7 +218,7 @@ static __always_inline int relay(struct __sk_buff *skb)
 	enum verdict verdict = count(rule, now, seq, timestamp, udp_length - sizeof(*udp));
 	bpf_spin_unlock(&rule->lock);
 	if (verdict == UP)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	if (verdict == DROP)
 		return TC_ACT_SHOT;
 
