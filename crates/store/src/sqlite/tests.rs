@@ -420,7 +420,7 @@ async fn what_is_no_database_or_of_a_newer_program_is_refused() {
             error,
             OpenError::TooNew {
                 found: 99,
-                known: 4
+                known: 5
             }
         ),
         "{error:?}"

@@ -1,3 +1,5 @@
+//! The gate under floods, crowds and quiet days.
+
 use super::*;
 use crate::tdos::offer::{Attestation, CallingNumber};
 
