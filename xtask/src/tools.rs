@@ -85,6 +85,16 @@ pub const TOOLS: &[Tool] = &[
         serves: "the same",
     },
     Tool {
+        name: "/usr/lib/python3/dist-packages/websockets/__init__.py",
+        package: "python3-websockets",
+        serves: "phones over WebSocket",
+    },
+    Tool {
+        name: "dnsmasq",
+        package: "dnsmasq-base",
+        serves: "NAPTR and SRV of peers",
+    },
+    Tool {
         name: "ncat",
         package: "ncat",
         serves: "hand-made streams",

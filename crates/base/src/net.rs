@@ -34,44 +34,74 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// WebSocket (RFC 7118).
+    Ws,
+    /// WebSocket over TLS (RFC 7118).
+    Wss,
 }
 
 impl Transport {
+    /// Every transport.
+    pub const ALL: [Transport; 5] = [
+        Transport::Udp,
+        Transport::Tcp,
+        Transport::Tls,
+        Transport::Ws,
+        Transport::Wss,
+    ];
+
+    /// Whether nobody on the path can read it.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
+    }
+
+    /// Whether it is a WebSocket: only ever opened towards us, by a phone.
+    pub const fn is_web_socket(self) -> bool {
+        matches!(self, Transport::Ws | Transport::Wss)
+    }
+
     /// Whether the transport delivers or reports failure itself, so that transactions do not
     /// retransmit over it (RFC 3261 §17).
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Transport::Udp)
     }
 
-    /// The name in a Via header: `UDP`, `TCP`, `TLS`.
+    /// The name in a Via header: `UDP`, `TCP`, `TLS`, `WS`, `WSS`.
     pub const fn via_name(self) -> &'static str {
         match self {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
             Transport::Tls => "TLS",
+            Transport::Ws => "WS",
+            Transport::Wss => "WSS",
         }
     }
 
-    /// The value of a `transport` URI parameter: `udp`, `tcp`, `tls`.
+    /// The value of a `transport` URI parameter: `udp`, `tcp`, `tls`, `ws`, `wss`.
     pub const fn uri_name(self) -> &'static str {
         match self {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
             Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
         }
     }
 
-    /// The default port: 5060, or 5061 for TLS (RFC 3261 §19.1.2).
+    /// The default port: 5060, or 5061 for TLS (RFC 3261 §19.1.2); 80 and 443 for WebSocket
+    /// (RFC 7118 §5.2).
     pub const fn default_port(self) -> u16 {
         match self {
             Transport::Udp | Transport::Tcp => 5060,
             Transport::Tls => 5061,
+            Transport::Ws => 80,
+            Transport::Wss => 443,
         }
     }
 
     /// Parses a Via or URI transport name, in any case.
     pub fn parse(name: &[u8]) -> Option<Transport> {
-        [Transport::Udp, Transport::Tcp, Transport::Tls]
+        Transport::ALL
             .into_iter()
             .find(|transport| name.eq_ignore_ascii_case(transport.uri_name().as_bytes()))
     }

@@ -148,6 +148,9 @@ fn compile_listener(listen: &crate::config::Listen) -> plan::Listener {
         udp: listen.udp,
         tcp: listen.tcp,
         tls: listen.tls,
+        ws: listen.ws,
+        wss: listen.wss,
+        ws_origins: listen.ws_origins.clone(),
         media: listen.media.map(|media| media.address),
         strangers: listen.strangers,
     }

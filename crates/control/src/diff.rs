@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ringfence_base::net::Transport;
+use ringfence_session::large::LargeRequests;
 use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
@@ -157,10 +158,13 @@ fn rebind(bound: &Listen, wanted: &Listen) -> Listen {
         udp: bound.udp,
         tcp: bound.tcp,
         tls: bound.tls,
+        ws: bound.ws,
+        wss: bound.wss,
         media: bound.media,
         ..wanted.clone()
     };
-    if listen.tls.is_some() && wanted.tls.is_none() {
+    let secure = |listen: &Listen| listen.tls.is_some() || listen.wss.is_some();
+    if secure(&listen) && !secure(wanted) {
         // The socket stays until the restart, so what it shows stays too.
         listen.certificate.clone_from(&bound.certificate);
         listen.key.clone_from(&bound.key);
@@ -297,7 +301,7 @@ fn limits(values: &mut Flat, config: &Config) {
 
 fn listener(values: &mut Flat, listen: &Listen) {
     values.table(format!("listen.{}", listen.name));
-    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+    for transport in Transport::ALL {
         values.maybe(
             transport.uri_name(),
             listen.address(transport),
@@ -326,6 +330,7 @@ fn listener(values: &mut Flat, listen: &Listen) {
         Effect::Now,
     );
     values.now("tls12", listen.tls12);
+    values.list("ws_origins", &listen.ws_origins);
     let strangers = match listen.strangers {
         Strangers::Silence => "silence",
         Strangers::Forbid => "forbid",
@@ -368,6 +373,13 @@ fn methods(values: &mut Flat, methods: &Methods) {
     );
     values.list("info", &methods.info);
     values.now("messages", methods.messages);
+    values.now(
+        "large_requests",
+        match methods.large_requests {
+            LargeRequests::Tcp => "tcp",
+            LargeRequests::Udp => "udp",
+        },
+    );
     values.now(
         "redirects",
         match methods.redirects {

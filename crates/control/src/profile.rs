@@ -228,6 +228,7 @@ mod tests {
         };
         let usual = config("");
         assert_eq!(usual.calls_per_second, 50);
+        assert_eq!(usual.failover.codes, [408, 480, 503, 504]);
         assert_eq!(usual.options_interval.as_secs(), 30);
         let mine = config("calls_per_second = 7\n");
         assert_eq!(

@@ -48,7 +48,9 @@ impl Source {
     pub fn of(flow: &Flow, proof: Proof, principal: Principal) -> Source {
         let proof = match flow.transport {
             Transport::Udp => proof,
-            Transport::Tcp | Transport::Tls => Proof::StreamEstablished,
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                Proof::StreamEstablished
+            },
         };
         Source {
             remote: SocketAddr::new(flow.remote.ip().to_canonical(), flow.remote.port()),

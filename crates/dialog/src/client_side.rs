@@ -8,6 +8,7 @@ use ringfence_sip::{HeaderName, Message, Method, StatusCode};
 use crate::cookie::Branch;
 use crate::derived;
 use crate::effects::Effects;
+use crate::fallback::Fallback;
 use crate::ids::{ClientId, Owner};
 use crate::invite_client::{ClientStep, ClientTimer, InviteClient, InviteResponse};
 use crate::lanes::Expired;
@@ -17,7 +18,7 @@ use crate::quick;
 
 /// One client transaction.
 pub(crate) struct Client {
-    owner: Owner,
+    pub(crate) owner: Owner,
     machine: Machine,
 }
 
@@ -180,8 +181,9 @@ impl Transactions {
     }
 
     /// Ends the requests that wait for a first response over `flow`, whose connection failed or
-    /// could not be opened: each gives an [`Event::TransportFailed`] (RFC 3261 §17.1.4).
-    pub fn transport_failed(&mut self, flow: &Flow) {
+    /// could not be opened: each gives an [`Event::TransportFailed`] (RFC 3261 §17.1.4), or goes
+    /// over UDP if it can.
+    pub fn transport_failed(&mut self, now: Instant, flow: &Flow) {
         let room = MAX_EVENTS - self.events.len();
         let failed: Vec<ClientId> = self
             .clients
@@ -191,7 +193,7 @@ impl Transactions {
             // The others run into their timers.
             .take(room)
             .collect();
-        for id in failed {
+        for id in self.fall_back_all(now, failed) {
             if let Some(client) = self.remove_client(id)
                 && !matches!(client.machine, Machine::Cancel(_))
             {
@@ -225,6 +227,9 @@ impl Transactions {
             self.counters.responses_forged += 1;
             return Matched::StrayResponse;
         };
+        if !self.fallbacks.is_empty() {
+            self.fallbacks.remove(&id);
+        }
         let is_cancel = message
             .cseq()
             .is_ok_and(|cseq| cseq.method == Method::Cancel);
@@ -390,6 +395,9 @@ impl Transactions {
             slot: expired.slot,
             generation: expired.generation,
         };
+        if self.fell_back_on(now, expired) {
+            return;
+        }
         let Some((client, mut fx)) = self.client(now, id) else {
             return;
         };
@@ -426,6 +434,7 @@ impl Transactions {
     }
 
     fn remove_client(&mut self, id: ClientId) -> Option<Client> {
+        self.fallbacks.remove(&id);
         let client = self.clients.remove(id.slot, id.generation)?;
         if client.is_pending() {
             self.clients_pending -= 1;
@@ -433,7 +442,11 @@ impl Transactions {
         Some(client)
     }
 
-    fn client(&mut self, now: Instant, id: ClientId) -> Option<(&mut Client, Effects<'_>)> {
+    pub(crate) fn client(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+    ) -> Option<(&mut Client, Effects<'_>)> {
         let Transactions {
             clients,
             timers,
@@ -459,6 +472,15 @@ impl Client {
             Machine::Reserved => false,
             Machine::Invite(invite) => invite.is_pending(),
             Machine::NonInvite(request) | Machine::Cancel(request) => request.is_pending(),
+        }
+    }
+
+    /// Sends it anew over another flow; the old flow, unless a response has come.
+    pub(crate) fn start_over(&mut self, fx: &mut Effects<'_>, to: Fallback) -> Option<Flow> {
+        match &mut self.machine {
+            Machine::Invite(invite) => invite.start_over(fx, to),
+            Machine::NonInvite(request) => request.start_over(fx, to),
+            Machine::Reserved | Machine::Cancel(_) => None,
         }
     }
 

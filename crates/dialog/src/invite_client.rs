@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ringfence_base::Flow;
 
 use crate::effects::Effects;
+use crate::fallback::Fallback;
 use crate::ids::ClientId;
 use crate::timer::{Interval, Timer};
 
@@ -258,7 +259,7 @@ impl InviteClient {
                     ..
                 },
                 Timer::A,
-            ) => {
+            ) if !self.flow.transport.is_reliable() => {
                 *retransmissions += 1;
                 fx.send(&self.flow, invite);
                 fx.arm(Timer::A, Interval::Doubled(*retransmissions));
@@ -281,6 +282,19 @@ impl InviteClient {
             }
             _ => ClientTimer::Silent,
         }
+    }
+
+    /// Sends the INVITE over another flow; the old one, unless a response has come.
+    pub(crate) fn start_over(&mut self, fx: &mut Effects<'_>, to: Fallback) -> Option<Flow> {
+        let State::Calling { invite, .. } = &mut self.state else {
+            return None;
+        };
+        *invite = to.bytes;
+        fx.send(&to.flow, invite);
+        if !to.flow.transport.is_reliable() {
+            fx.arm(Timer::A, Interval::Doubled(0));
+        }
+        Some(std::mem::replace(&mut self.flow, to.flow))
     }
 
     /// Whether the INVITE still waits for its first response, so that the loss of its transport

@@ -102,7 +102,7 @@ impl TimerLanes {
 fn timer_from(raw: u8) -> Option<Timer> {
     use Timer::*;
     [
-        A, B, D, E, F, G, H, I, J, K, L, M, Cancelled, Success, Unanswered,
+        A, B, D, E, F, Fallback, G, H, I, J, K, L, M, Cancelled, Success, Unanswered,
     ]
     .get(usize::from(raw))
     .copied()

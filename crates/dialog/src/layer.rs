@@ -1,12 +1,15 @@
 //! The transaction layer: tables of the four machines, their timers, and the queues in which
 //! messages and events wait for the caller (RFC 3261 §17).
 
+use std::collections::BTreeMap;
+
 use ringfence_base::{BoundedQueue, Entropy, Flow, HashKey, Instant, KeyedMap};
 use ringfence_sip::{HeaderError, Index, Message, StartLine};
 
 use crate::client_side::Client;
 use crate::cookie::{Cookies, MAX_SLOTS};
 use crate::effects::Transmit;
+use crate::fallback::Fallback;
 use crate::ids::{ClientId, Owner, ServerId};
 use crate::lanes::TimerLanes;
 use crate::server_key::ServerKey;
@@ -31,6 +34,8 @@ pub struct Transactions {
     pub(crate) clients: Slots<Client>,
     /// Requests that are out without a final response.
     pub(crate) clients_pending: usize,
+    /// What large requests become if TCP fails; no more than there are clients.
+    pub(crate) fallbacks: BTreeMap<ClientId, Fallback>,
     pub(crate) servers: Slots<Server>,
     pub(crate) servers_by_key: KeyedMap<ServerKey, u32>,
     pub(crate) timers: TimerLanes,
@@ -145,6 +150,16 @@ pub enum Event {
         /// Its owner.
         owner: Owner,
     },
+    /// A large request got no answer over TCP, and was sent over UDP (RFC 3261 §18.1.1). The
+    /// transaction goes on.
+    FellBack {
+        /// Our request.
+        client: ClientId,
+        /// Its owner.
+        owner: Owner,
+        /// Where it went in vain.
+        from: Flow,
+    },
     /// The request's transport failed before any response: as if it were 503 (RFC 3261
     /// §8.1.3.1). The transaction is gone.
     TransportFailed {
@@ -162,6 +177,8 @@ pub struct Counters {
     pub client_timeouts: u64,
     /// Events that found no room in their queue.
     pub events_refused: u64,
+    /// Large requests that TCP did not take and UDP was tried for.
+    pub fallbacks: u64,
     /// Callees' 2xx beyond the number that one INVITE may have.
     pub forks_refused: u64,
     /// Requests received again.
@@ -202,6 +219,7 @@ impl Transactions {
             hash,
             clients: Slots::new(clients),
             clients_pending: 0,
+            fallbacks: BTreeMap::new(),
             servers: Slots::new(servers),
             servers_by_key: hash.map(),
             timers: TimerLanes::new(timers),

@@ -19,6 +19,9 @@
 //! `send_ack_2xx`. On [`Matched::AnotherFork2xx`]: the same, and a BYE. On
 //! [`Event::ClientTimeout`] and [`Event::TransportFailed`]: the request has failed.
 //!
+//! A request too large for UDP goes by `send_large_request`; [`Event::FellBack`] tells that TCP took
+//! it not.
+//!
 //! Everything else of §17 (retransmissions, ACKs for failures, the CANCEL and when it may be sent,
 //! repeating a 2xx until its ACK, repeating that ACK) is the layer's.
 //!
@@ -59,6 +62,7 @@ mod client_side;
 mod cookie;
 mod derived;
 mod effects;
+mod fallback;
 mod ids;
 mod invite_client;
 mod invite_server;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ringfence_base::Flow;
 
 use crate::effects::Effects;
+use crate::fallback::Fallback;
 use crate::invite_client::{ClientStep, ClientTimer};
 use crate::timer::{Interval, Timer};
 
@@ -69,14 +70,14 @@ impl NonInviteClient {
                     retransmissions,
                 },
                 Timer::E,
-            ) => {
+            ) if !self.flow.transport.is_reliable() => {
                 *retransmissions = retransmissions.saturating_add(1);
                 fx.send(&self.flow, request);
                 let next = fx.table().capped(*retransmissions);
                 fx.arm(Timer::E, next);
                 ClientTimer::Silent
             }
-            (State::Proceeding { request }, Timer::E) => {
+            (State::Proceeding { request }, Timer::E) if !self.flow.transport.is_reliable() => {
                 fx.send(&self.flow, request);
                 fx.arm(Timer::E, Interval::T2);
                 ClientTimer::Silent
@@ -91,6 +92,20 @@ impl NonInviteClient {
             }
             _ => ClientTimer::Silent,
         }
+    }
+
+    /// Sends the request over another flow; the old one, unless a response has come.
+    pub(crate) fn start_over(&mut self, fx: &mut Effects<'_>, to: Fallback) -> Option<Flow> {
+        let State::Trying { request, .. } = &mut self.state else {
+            return None;
+        };
+        *request = to.bytes;
+        fx.send(&to.flow, request);
+        if !to.flow.transport.is_reliable() {
+            let first = fx.table().capped(0);
+            fx.arm(Timer::E, first);
+        }
+        Some(std::mem::replace(&mut self.flow, to.flow))
     }
 
     /// Whether the request still waits for its first response, so that the loss of its transport
@@ -239,7 +254,7 @@ mod tests {
     fn the_failure_of_its_transport_ends_it_rfc3261_17_1_4() {
         let mut bench = Bench::tcp();
         let client = bench.send("OPTIONS");
-        bench.layer.transport_failed(&bench.flow.clone());
+        bench.layer.transport_failed(bench.now, &bench.flow.clone());
         let failed = Event::TransportFailed {
             client,
             owner: OWNER,

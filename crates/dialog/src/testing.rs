@@ -106,8 +106,28 @@ impl Bench {
         self.drain();
     }
 
+    /// Sends a request over `flow`, which UDP over the bench's own is kept beside.
+    pub(crate) fn send_large(&mut self, method: &str, flow: Flow) -> ClientId {
+        let id = self.layer.reserve_client().unwrap();
+        let branch = self.layer.branch(id).to_string();
+        let kind = match method {
+            "INVITE" => RequestKind::Invite,
+            _ => RequestKind::NonInvite,
+        };
+        let bytes = Bytes::from(request(method, &branch));
+        let instead = (self.flow, bytes.clone());
+        self.layer
+            .send_large_request(self.now, id, kind, flow, bytes, Owner(42), instead);
+        self.drain();
+        id
+    }
+
     pub(crate) fn fail_transport(&mut self) {
-        self.layer.transport_failed(&self.flow);
+        self.fail(&self.flow.clone());
+    }
+
+    pub(crate) fn fail(&mut self, flow: &Flow) {
+        self.layer.transport_failed(self.now, flow);
         self.drain();
     }
 

@@ -20,6 +20,8 @@ pub enum Timer {
     E,
     /// Non-INVITE client: transaction timeout. 64·T1.
     F,
+    /// A large request over TCP: wait for any response before UDP is tried. 2·T1.
+    Fallback,
     /// INVITE server: response retransmission, unreliable only. T1, doubling up to T2.
     G,
     /// INVITE server: wait for the ACK of a failure. 64·T1.
@@ -46,7 +48,7 @@ pub enum Timer {
 impl Timer {
     pub(crate) const fn is_client(self) -> bool {
         use Timer::*;
-        matches!(self, A | B | D | E | F | K | M | Cancelled)
+        matches!(self, A | B | D | E | F | Fallback | K | M | Cancelled)
     }
 }
 
@@ -83,6 +85,7 @@ impl TimerTable {
         match timer {
             A | D | E | G | I | J | K if reliable => Duration::ZERO,
             A | E | G | Success => self.t1,
+            Fallback => self.t1.saturating_mul(2),
             B | F | H | J | L | M | Cancelled | Unanswered => self.transaction_timeout(),
             D => self.d,
             I | K => self.t4,

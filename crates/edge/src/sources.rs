@@ -18,6 +18,8 @@ pub struct Sources {
 struct ListenerSources {
     tcp: Option<IpAddr>,
     tls: Option<IpAddr>,
+    /// Who may open a WebSocket; empty: anybody.
+    origins: Vec<String>,
     addresses: Vec<IpAddr>,
     networks: Vec<Network>,
 }
@@ -31,6 +33,7 @@ impl Sources {
             .map(|listener| ListenerSources {
                 tcp: listener.tcp.map(|address| address.ip()),
                 tls: listener.tls.map(|address| address.ip()),
+                origins: listener.ws_origins.clone(),
                 ..ListenerSources::default()
             })
             .collect();
@@ -81,7 +84,14 @@ impl Sources {
         match transport {
             Transport::Tcp => listener.tcp,
             Transport::Tls => listener.tls,
-            Transport::Udp => None,
+            // Nobody is called over a WebSocket that he did not open.
+            Transport::Udp | Transport::Ws | Transport::Wss => None,
         }
+    }
+
+    /// The Origins that may open a WebSocket at `listener`; empty: any.
+    pub fn origins(&self, listener: ListenerId) -> &[String] {
+        let listener = self.listeners.get(listener.index());
+        listener.map_or(&[], |listener| &listener.origins)
     }
 }

@@ -111,6 +111,8 @@ fn listeners(shared: &Shared, workers: &[WorkerSnapshot]) -> Vec<ListenerStatus>
                 udp: listen.udp,
                 tcp: listen.tcp,
                 tls: listen.tls,
+                ws: listen.ws,
+                wss: listen.wss,
                 media: listen.media.map(|media| media.to_string()),
                 media_pairs: pairs(&|(all, _)| *all),
                 media_pairs_used: pairs(&|(all, free)| all - free),

@@ -70,6 +70,10 @@ impl AccessTable {
     /// The peers that `flow` may be; empty for a stranger. `tls_names` are the verified names of
     /// the client certificate, if the flow has one.
     pub(crate) fn identify(&self, plan: &Plan, flow: &Flow, tls_names: &[String]) -> Candidates {
+        // Phones come by WebSocket, and nobody else.
+        if flow.transport.is_web_socket() {
+            return Candidates::new();
+        }
         let host = flow.remote.ip().to_canonical();
         let source = SocketAddr::new(host, flow.remote.port());
         let mut found = Candidates::new();
@@ -107,8 +111,8 @@ impl AccessTable {
 /// address, TLS the server too.
 const fn strength(transport: Transport) -> u8 {
     match transport {
-        Transport::Udp | Transport::Tcp => 0,
-        Transport::Tls => 1,
+        Transport::Udp | Transport::Tcp | Transport::Ws => 0,
+        Transport::Tls | Transport::Wss => 1,
     }
 }
 

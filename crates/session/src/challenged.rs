@@ -128,8 +128,20 @@ impl Core {
         };
         let bytes = Bytes::from(out);
         let flow = challenged.flow;
-        self.transactions
-            .send_request(now, client, kind, flow, bytes.clone(), owner);
+        let (key, side) = CallKey::from_owner(owner);
+        let of_call = self.call(key).filter(|_| kind == RequestKind::Invite);
+        let carried = of_call.and_then(|call| {
+            let peer = call.peer(side)?;
+            Some(self.carry(now, &call.plan, peer, flow, bytes.clone()))
+        });
+        match carried {
+            Some(carried) => self.send_carried(now, client, kind, carried, owner),
+            None => {
+                let bytes = bytes.clone();
+                self.transactions
+                    .send_request(now, client, kind, flow, bytes, owner);
+            }
+        }
         let again = Again {
             client,
             cseq,

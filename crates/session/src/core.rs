@@ -4,7 +4,8 @@
 //! [`Core::handle_timeout`], call [`Core::poll_transmit`] and [`Core::poll_event`] until they are
 //! empty; then sleep until [`Core::poll_timeout`] or the next input.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringfence_base::time::WallAnchor;
@@ -131,6 +132,8 @@ pub struct Core {
     pub(crate) options_sent: Vec<(ClientId, Instant)>,
     /// Branches that their calls have left. No more than the client transactions.
     pub(crate) orphans: BTreeSet<ClientId>,
+    /// Addresses that took no TCP, and until when they are not asked again.
+    pub(crate) without_tcp: BTreeMap<(u8, SocketAddr), Instant>,
     pub(crate) registrations: Registrations,
     /// What detection is told, once somebody watches.
     pub(crate) sightings: Option<Box<Sightings>>,
@@ -183,6 +186,7 @@ impl Core {
             plan_number: 0,
             options_sent: Vec::new(),
             orphans: BTreeSet::new(),
+            without_tcp: BTreeMap::new(),
             registrations: Registrations::new(config.worker, config.workers),
             sightings: None,
             generation: 0,
@@ -208,7 +212,7 @@ impl Core {
                 core.see_unparseable(now, &flow);
                 core.refuse(flow, RefusalReason::Unparseable);
             }
-            Input::TransportFailed { flow } => core.transactions.transport_failed(&flow),
+            Input::TransportFailed { flow } => core.transactions.transport_failed(now, &flow),
             Input::ConnectionClosed { connection } => {
                 core.on_connection_closed(now, connection);
                 core.on_phone_flow_closed(connection);

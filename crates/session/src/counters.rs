@@ -15,6 +15,10 @@ pub struct Counters {
     pub calls_failed_over: u64,
     /// Calls that went on in plain RTP after their peer had refused SRTP.
     pub calls_srtp_refused: u64,
+    /// Requests too large for a datagram that were sent over TCP.
+    pub large_requests: u64,
+    /// Those of them that went over UDP after all, since TCP took them not.
+    pub large_requests_over_udp: u64,
     /// Calls answered.
     pub calls_answered: u64,
     /// Answered calls that ended with BYE from a peer.

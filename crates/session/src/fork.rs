@@ -127,7 +127,7 @@ impl Fork {
 pub(crate) fn rounds(bindings: Vec<Binding>, media: MediaPolicy) -> Vec<Vec<Target>> {
     let mut devices: Vec<(Rank, Option<Box<str>>, Target)> = Vec::new();
     for binding in bindings {
-        let plain = binding.flow.transport != Transport::Tls && media == MediaPolicy::Either;
+        let plain = !binding.flow.transport.is_secure() && media == MediaPolicy::Either;
         let rank = (Reverse(binding.q), plain);
         let target = Target {
             flow: binding.flow,

@@ -50,6 +50,7 @@ mod in_dialog;
 mod incoming;
 mod info;
 mod join;
+pub mod large;
 mod late_success;
 mod location;
 mod message_relay;

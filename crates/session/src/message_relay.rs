@@ -146,14 +146,8 @@ impl Core {
             request: Bytes::copy_from_slice(message.bytes()),
         };
         let owner = Owner(RELAY_OWNER + self.relays.insert(relay) as u64);
-        self.transactions.send_request(
-            now,
-            client,
-            RequestKind::NonInvite,
-            flow,
-            Bytes::from(out),
-            owner,
-        );
+        let carried = self.carry(now, &plan, egress, flow, out.into());
+        self.send_carried(now, client, RequestKind::NonInvite, carried, owner);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message};
 
+use crate::large::LargeRequests;
 use crate::plan::PeerKind;
 
 /// The policy of one peer.
@@ -25,6 +26,8 @@ pub struct Methods {
     pub info: Vec<String>,
     /// Whether MESSAGE (RFC 3428) is carried from and to it.
     pub messages: bool,
+    /// What becomes of a request that is too large for a datagram.
+    pub large_requests: LargeRequests,
 }
 
 /// What becomes of a peer's 3xx (`redirects`).
@@ -74,6 +77,7 @@ impl Methods {
             // Key presses.
             info: INFO_TYPES.map(str::to_owned).to_vec(),
             messages: false,
+            large_requests: LargeRequests::Tcp,
         }
     }
 

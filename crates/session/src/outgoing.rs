@@ -92,6 +92,8 @@ impl fmt::Display for OurHost<'_> {
 pub(crate) fn contact(address: impl fmt::Display, transport: Transport) -> String {
     match transport {
         Transport::Udp => format!("<sip:{address}>"),
+        // RFC 7118 §5.2 has one name for both.
+        Transport::Ws | Transport::Wss => format!("<sip:{address};transport=ws>"),
         other => format!("<sip:{address};transport={other}>"),
     }
 }
@@ -265,8 +267,10 @@ impl Core {
             Method::Invite => RequestKind::Invite,
             _ => RequestKind::NonInvite,
         };
-        self.transactions
-            .send_request(now, client, kind, flow, bytes, key.owner(side));
+        let plan = Arc::clone(&self.call(key)?.plan);
+        let peer = plan.peer(self.call(key)?.leg(side).peer)?;
+        let carried = self.carry(now, &plan, peer, flow, bytes);
+        self.send_carried(now, client, kind, carried, key.owner(side));
         Some(client)
     }
 

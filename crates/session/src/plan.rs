@@ -64,6 +64,12 @@ pub struct Listener {
     pub tcp: Option<SocketAddr>,
     /// TLS address.
     pub tls: Option<SocketAddr>,
+    /// WebSocket address.
+    pub ws: Option<SocketAddr>,
+    /// Secure WebSocket address.
+    pub wss: Option<SocketAddr>,
+    /// The web pages whose scripts may open a WebSocket, as an Origin says it; empty: any.
+    pub ws_origins: Vec<String>,
     /// The address in our session descriptions.
     pub media: Option<IpAddr>,
     /// What strangers get.
@@ -77,6 +83,8 @@ impl Listener {
             Transport::Udp => self.udp,
             Transport::Tcp => self.tcp,
             Transport::Tls => self.tls,
+            Transport::Ws => self.ws,
+            Transport::Wss => self.wss,
         }
     }
 }

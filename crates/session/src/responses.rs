@@ -112,7 +112,8 @@ impl Core {
             }
             return;
         }
-        if flow.connection.is_some() {
+        // A large INVITE went over TCP for once: that says nothing about the next request.
+        if flow.connection.is_some() && call.leg(side).flow.transport.is_reliable() {
             call.leg_mut(side).flow = flow;
         }
         if call.bridge.as_ref().is_some_and(|bridge| bridge.initial) {
@@ -508,6 +509,7 @@ impl Core {
                 self.current = Some(key);
                 self.on_client_failed(now, key, side, client, fault);
             }
+            TransactionEvent::FellBack { from, .. } => self.note_without_tcp(now, &from),
             TransactionEvent::AckTimeout { owner, .. } => {
                 let (key, _) = CallKey::from_owner(owner);
                 self.current = Some(key);

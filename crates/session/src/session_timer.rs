@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringfence_base::{Flow, Instant};
-use ringfence_dialog::{ClientId, RequestKind};
+use ringfence_dialog::ClientId;
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Index, Message, Method};
 
@@ -19,6 +19,7 @@ use crate::cdr::EndedBy;
 use crate::core::Core;
 use crate::methods::{TIMER, takes};
 use crate::outgoing::{InDialog, OurName, our_address};
+use crate::plan::Peer;
 use crate::supervise::AlarmKind;
 
 /// Shortest interval that is accepted and asked for (RFC 4028 §4).
@@ -399,7 +400,7 @@ impl Core {
                 writer.body(kind.unwrap_or(b"application/sdp"), body);
             }
         }
-        self.send_invite_again(now, key, flow, client, Bytes::from(out));
+        self.send_invite_again(now, key, peer, flow, client, Bytes::from(out));
         true
     }
 
@@ -407,21 +408,18 @@ impl Core {
         &mut self,
         now: Instant,
         key: CallKey,
+        peer: &Peer,
         flow: Flow,
         client: ClientId,
         bytes: Bytes,
     ) {
-        self.trace(now, key, (Side::B, true), &flow, &bytes);
         if let Some(call) = self.call_mut(key) {
-            call.sent_invite = Some(bytes.clone());
             if let Some(bridge) = &mut call.bridge {
                 bridge.client = client;
                 bridge.client_cseq += 1;
             }
         }
-        let owner = key.owner(Side::B);
-        self.transactions
-            .send_request(now, client, RequestKind::Invite, flow, bytes, owner);
+        self.send_invite_of(now, key, client, peer, flow, bytes);
     }
 }
 

@@ -390,15 +390,30 @@ impl Core {
         out.clear();
         invite.write(&mut out, attempt.reply.request, pass, &forbidden);
         let flow = call.leg(Side::B).flow;
-        self.trace(now, attempt.key, (Side::B, true), &flow, &out);
         let bytes = Bytes::copy_from_slice(&out);
         self.scratch = out;
-        if let Some(call) = self.call_mut(attempt.key) {
-            call.sent_invite = Some(bytes.clone());
-        }
-        let owner = attempt.key.owner(Side::B);
-        self.transactions
-            .send_request(now, client, RequestKind::Invite, flow, bytes, owner);
+        self.send_invite_of(now, attempt.key, client, egress, flow, bytes);
+    }
+
+    /// Sends the INVITE of leg B, which was written for `flow`.
+    pub(crate) fn send_invite_of(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        client: ringfence_dialog::ClientId,
+        peer: &Peer,
+        flow: ringfence_base::Flow,
+        bytes: Bytes,
+    ) {
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        call.sent_invite = Some(bytes.clone());
+        let plan = Arc::clone(&call.plan);
+        let carried = self.carry(now, &plan, peer, flow, bytes);
+        self.trace(now, key, (Side::B, true), &carried.flow, &carried.bytes);
+        let owner = key.owner(Side::B);
+        self.send_carried(now, client, RequestKind::Invite, carried, owner);
     }
 
     /// Runs `work` on a call's media with all that it needs; `None` if the call is gone.
@@ -421,7 +436,7 @@ impl Core {
                 listener: leg.flow.listener,
                 media_address: listener.media?,
                 signalling_host: leg.flow.remote.ip(),
-                secure_signalling: leg.flow.transport == ringfence_base::Transport::Tls,
+                secure_signalling: leg.flow.transport.is_secure(),
             })
         };
         let sides = [facts(Side::A)?, facts(Side::B)?];
@@ -454,9 +469,15 @@ pub(crate) fn forbidden_of(call: &Call, side: Side) -> Forbidden {
     let leg = call.leg(side);
     forbidden.address(leg.flow.remote.ip());
     if let Some(listener) = call.plan.listener(leg.flow.listener) {
-        for address in [listener.udp, listener.tcp, listener.tls]
-            .into_iter()
-            .flatten()
+        for address in [
+            listener.udp,
+            listener.tcp,
+            listener.tls,
+            listener.ws,
+            listener.wss,
+        ]
+        .into_iter()
+        .flatten()
         {
             forbidden.address(address.ip());
         }

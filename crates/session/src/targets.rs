@@ -377,6 +377,8 @@ fn service_name(transport: Transport, host: &str) -> String {
         Transport::Udp => "_sip._udp",
         Transport::Tcp => "_sip._tcp",
         Transport::Tls => "_sips._tcp",
+        // No peer is reached so; RFC 7118 §5.2 has no SRV name either.
+        Transport::Ws | Transport::Wss => "_sip._ws",
     };
     format!("{service}.{host}")
 }

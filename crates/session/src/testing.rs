@@ -66,6 +66,9 @@ fn listener(name: &str, address: &str) -> Listener {
         udp: at(5060),
         tcp: at(5060),
         tls: at(5061),
+        ws: None,
+        wss: None,
+        ws_origins: Vec::new(),
         media: Some(address.parse().unwrap()),
         strangers: Strangers::Silence,
     }

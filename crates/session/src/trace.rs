@@ -97,6 +97,8 @@ impl TraceRing {
             Transport::Udp => 0,
             Transport::Tcp => 1,
             Transport::Tls => 2,
+            Transport::Ws => 3,
+            Transport::Wss => 4,
         } << TRANSPORT_SHIFT;
         flags |= if sent { FLAG_SENT } else { 0 };
         flags |= if leg == LegSide::Egress {
@@ -177,7 +179,9 @@ fn entry(header: &[u8; HEADER], text: Vec<u8>) -> TraceEntry {
         transport: match flags >> TRANSPORT_SHIFT {
             0 => Transport::Udp,
             1 => Transport::Tcp,
-            _ => Transport::Tls,
+            2 => Transport::Tls,
+            3 => Transport::Ws,
+            _ => Transport::Wss,
         },
         text,
     }

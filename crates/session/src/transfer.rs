@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringfence_base::Instant;
-use ringfence_dialog::{ClientId, RequestKind};
+use ringfence_dialog::ClientId;
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message, Method, NameAddr, StatusCode, Uri, unescape};
 
@@ -379,14 +379,7 @@ impl Core {
         let forbidden = self.call(parent).map(|call| forbidden_of(call, side));
         let mut out = Vec::with_capacity(1024);
         invite.write(&mut out, reply.request, &[], &forbidden.unwrap_or_default());
-        self.trace(now, child, (Side::B, true), &flow, &out);
-        let bytes = bytes::Bytes::from(out);
-        if let Some(call) = self.call_mut(child) {
-            call.sent_invite = Some(bytes.clone());
-        }
-        let owner = child.owner(Side::B);
-        self.transactions
-            .send_request(now, client, RequestKind::Invite, flow, bytes, owner);
+        self.send_invite_of(now, child, client, egress, flow, out.into());
         self.schedule(now, ring, child, AlarmKind::Ring);
         self.emit(Event::CallStarted { id });
         Ok(child)

@@ -51,6 +51,8 @@ pub(crate) fn text(status: &Status, paint: Paint) -> String {
             ("udp", listener.udp),
             ("tcp", listener.tcp),
             ("tls", listener.tls),
+            ("ws", listener.ws),
+            ("wss", listener.wss),
         ] {
             if let Some(address) = address {
                 places.push(format!("{name} {address}"));

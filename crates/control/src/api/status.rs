@@ -88,6 +88,12 @@ pub struct ListenerStatus {
     pub tcp: Option<SocketAddr>,
     /// TLS address.
     pub tls: Option<SocketAddr>,
+    /// WebSocket address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ws: Option<SocketAddr>,
+    /// Secure WebSocket address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wss: Option<SocketAddr>,
     /// Address and ports for media.
     pub media: Option<String>,
     /// Pairs of media ports.

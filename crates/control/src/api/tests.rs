@@ -138,6 +138,8 @@ fn status_is_stable() {
             udp: Some("203.0.113.10:5060".parse().unwrap()),
             tcp: None,
             tls: Some("[2001:db8::10]:5061".parse().unwrap()),
+            ws: None,
+            wss: None,
             media: Some("203.0.113.10:30000-30999".into()),
             media_pairs: 500,
             media_pairs_used: 3,

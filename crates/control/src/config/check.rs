@@ -83,13 +83,11 @@ fn check_phones(report: &mut Report<'_>, config: &Config, phones: &Phones, befor
 fn check_sockets(report: &mut Report<'_>, config: &Config) {
     let mut taken: BTreeMap<(bool, SocketAddr), String> = BTreeMap::new();
     let listeners = config.listeners.iter().flat_map(|listen| {
-        [Transport::Udp, Transport::Tcp, Transport::Tls]
-            .into_iter()
-            .filter_map(|transport| {
-                let address = listen.address(transport)?;
-                let key = format!("listen.{}.{}", listen.name, transport.uri_name());
-                Some((transport == Transport::Udp, address, key))
-            })
+        Transport::ALL.into_iter().filter_map(|transport| {
+            let address = listen.address(transport)?;
+            let key = format!("listen.{}.{}", listen.name, transport.uri_name());
+            Some((transport == Transport::Udp, address, key))
+        })
     });
     let metrics = config
         .edge

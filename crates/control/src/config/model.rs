@@ -180,6 +180,12 @@ pub struct Listen {
     pub tcp: Option<SocketAddr>,
     /// TLS address.
     pub tls: Option<SocketAddr>,
+    /// WebSocket address.
+    pub ws: Option<SocketAddr>,
+    /// Secure WebSocket address.
+    pub wss: Option<SocketAddr>,
+    /// The Origins that may open a WebSocket; empty: any.
+    pub ws_origins: Vec<String>,
     /// The certificate chain shown over TLS, as PEM; present when `tls` is.
     pub certificate: Option<PathBuf>,
     /// Its private key, as PEM; present when `tls` is.
@@ -204,6 +210,8 @@ impl Listen {
             Transport::Udp => self.udp,
             Transport::Tcp => self.tcp,
             Transport::Tls => self.tls,
+            Transport::Ws => self.ws,
+            Transport::Wss => self.wss,
         }
     }
 }

@@ -16,6 +16,9 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>, edge: &Edge) -> L
     let udp = section.parsed("udp", |text| values::socket_address(text, 5060));
     let tcp = section.parsed("tcp", |text| values::socket_address(text, 5060));
     let tls = section.parsed("tls", |text| values::socket_address(text, 5061));
+    let ws = section.parsed("ws", |text| values::socket_address(text, 80));
+    let wss = section.parsed("wss", |text| values::socket_address(text, 443));
+    let ws_origins = section.list("ws_origins", values::origin);
     let mut certificate = section.path("certificate");
     let mut key = section.secret("key");
     let acme = section.table("acme");
@@ -29,12 +32,14 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>, edge: &Edge) -> L
             ("forbid", Strangers::Forbid),
         ],
     );
-    let no_transport = !["udp", "tcp", "tls"].iter().any(|key| section.has(key));
+    let no_transport = !["udp", "tcp", "tls", "ws", "wss"]
+        .iter()
+        .any(|key| section.has(key));
     if no_transport && !section.report().incomplete {
         let fix = "add udp = \"ADDRESS:5060\", tcp = \"ADDRESS:5060\" or tls = \"ADDRESS:5061\"";
         section.report().error(&path, "listens on nothing", fix);
     }
-    if section.has("tls") && acme.is_some() {
+    if (section.has("tls") || section.has("wss")) && acme.is_some() {
         for key in ["certificate", "key"] {
             if section.has(key) {
                 let key = section.key(key);
@@ -42,7 +47,7 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>, edge: &Edge) -> L
                 section.report().error(&key, "is brought by acme", fix);
             }
         }
-    } else if section.has("tls") {
+    } else if section.has("tls") || section.has("wss") {
         section.require(
             "certificate",
             "tls needs it: write certificate = \"edge.pem\"",
@@ -59,6 +64,13 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>, edge: &Edge) -> L
             }
         }
     }
+    if section.has("ws_origins") && !section.has("ws") && !section.has("wss") {
+        let key = section.key("ws_origins");
+        let fix = "add wss = \"ADDRESS:443\" or take it out";
+        section
+            .report()
+            .warning(&key, "has no use without ws or wss", fix);
+    }
     section.finish();
     let acme = acme.and_then(|table| read_acme::read(report, &format!("{path}.acme"), table));
     if acme.is_some() {
@@ -71,6 +83,9 @@ pub(super) fn read(report: &mut Report<'_>, named: &Named<'_>, edge: &Edge) -> L
         udp,
         tcp,
         tls,
+        ws,
+        wss,
+        ws_origins: ws_origins.unwrap_or_default(),
         certificate,
         key,
         acme,

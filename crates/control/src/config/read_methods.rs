@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence_session::large::LargeRequests;
 use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::PeerKind;
 
@@ -26,6 +27,10 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
         &[("handle", Transfers::Handle), ("refuse", Transfers::Refuse)],
     );
     let info = section.list("info", values::media_type);
+    let large_requests = section.one_of(
+        "large_requests",
+        &[("tcp", LargeRequests::Tcp), ("udp", LargeRequests::Udp)],
+    );
     let messages = section.boolean("messages");
     let redirects = section.one_of(
         "redirects",
@@ -36,6 +41,7 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
         transfer: transfer.unwrap_or(usual.transfer),
         info: info.unwrap_or(usual.info),
         redirects: redirects.unwrap_or(usual.redirects),
+        large_requests: large_requests.unwrap_or(usual.large_requests),
         messages: messages.unwrap_or(usual.messages),
         session_expires: session_expires.unwrap_or(usual.session_expires),
     }

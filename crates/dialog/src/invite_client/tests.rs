@@ -362,7 +362,7 @@ fn the_failure_of_its_transport_ends_a_calling_invite_rfc3261_17_1_4() {
     let (calling, ringing) = (bench.send("INVITE"), bench.send("INVITE"));
     bench.answer(ringing, "INVITE", 180, "b");
     bench.run_to(100);
-    bench.layer.transport_failed(&bench.flow.clone());
+    bench.layer.transport_failed(bench.now, &bench.flow.clone());
     let failed = Event::TransportFailed {
         client: calling,
         owner: OWNER,
@@ -378,7 +378,7 @@ fn the_failure_of_another_transport_does_not() {
     bench.send("INVITE");
     let mut other = bench.flow;
     other.remote.set_port(9);
-    bench.layer.transport_failed(&other);
+    bench.layer.transport_failed(bench.now, &other);
     assert_eq!(bench.layer.poll_event(), None);
     assert_eq!(bench.layer.client_count(), 1);
 }

@@ -228,6 +228,7 @@ impl World {
                     Event::ClientTimeout { client, .. } | Event::TransportFailed { client, .. } => {
                         *self.ends.get_mut(&client).unwrap() += 1;
                     }
+                    Event::FellBack { .. } => {}
                     Event::AckTimeout { server, .. } => {
                         self.invites.retain(|_, invite| *invite != server);
                         self.settled += 1;

@@ -179,7 +179,7 @@ proptest! {
             Event::ClientTimeout { client, .. } | Event::TransportFailed { client, .. } => {
                 Some(client)
             }
-            Event::AckTimeout { .. } => None,
+            Event::AckTimeout { .. } | Event::FellBack { .. } => None,
         }));
         ends.sort();
         let mut clients = user.clients.clone();

@@ -379,7 +379,7 @@ fn a_caller_that_never_polls_meets_the_bounds() {
     }
     bench.layer.handle_timeout(at(500));
     assert_eq!(bench.layer.counters().transmits_refused, 10);
-    bench.layer.transport_failed(&bench.flow.clone());
+    bench.layer.transport_failed(bench.now, &bench.flow.clone());
     let events = std::iter::from_fn(|| bench.layer.poll_event()).count();
     assert_eq!(events, MAX_EVENTS);
     assert_eq!(bench.layer.counters().events_refused, 0);

@@ -95,13 +95,10 @@ impl Question {
         tls: Option<&TlsContext>,
     ) -> Option<Question> {
         let listen: &Listen = config.listeners.get(peer.listener.index())?;
-        let ours = match peer.transport {
-            Transport::Udp => listen.udp,
-            Transport::Tcp => listen.tcp,
-            Transport::Tls => listen.tls,
-        }
-        // A peer that is reached over what its listener does not take itself.
-        .or_else(|| plan.listener(peer.listener)?.address(peer.transport))?;
+        let ours = listen
+            .address(peer.transport)
+            // A peer that is reached over what its listener does not take itself.
+            .or_else(|| plan.listener(peer.listener)?.address(peer.transport))?;
         let remote = *peer.addresses.first()?;
         let tls = match peer.transport {
             Transport::Tls => Some(tls?.client(peer.listener, remote)?),

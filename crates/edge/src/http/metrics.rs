@@ -147,6 +147,9 @@ fn publish_calls(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<'_
     counter!("ringfence_calls_tried_total", label()).absolute(calls.calls_tried);
     counter!("ringfence_calls_failed_over_total", label()).absolute(calls.calls_failed_over);
     counter!("ringfence_calls_srtp_refused_total", label()).absolute(calls.calls_srtp_refused);
+    counter!("ringfence_large_requests_total", label()).absolute(calls.large_requests);
+    counter!("ringfence_large_requests_over_udp_total", label())
+        .absolute(calls.large_requests_over_udp);
     counter!("ringfence_calls_answered_total", label()).absolute(calls.calls_answered);
     counter!("ringfence_calls_ended_normally_total", label()).absolute(calls.calls_ended_normally);
     counter!("ringfence_calls_ended_by_edge_total", label()).absolute(calls.calls_ended_by_edge);

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
 use super::admission::Source;
 use super::counters::CloseReason;
+use super::websocket::WebSocket;
 use crate::epoll::Interest;
 use crate::tls::build::certificate_names;
 
@@ -35,6 +36,10 @@ pub(super) struct Connection {
     pub(super) source: Source,
     pub(super) outbound: bool,
     pub(super) framer: StreamFramer,
+    /// In place of the framer, if it is a WebSocket.
+    pub(super) web: Option<Box<WebSocket>>,
+    /// Whether a phone has registered over it.
+    pub(super) registered: bool,
     /// Verified names of the far side's certificate.
     pub(super) names: Arc<[String]>,
     /// What epoll watches it for.
@@ -102,6 +107,8 @@ impl Connection {
             source,
             outbound,
             framer: StreamFramer::new(),
+            web: flow.transport.is_web_socket().then(Box::default),
+            registered: false,
             names: Arc::from([]),
             interest: if outbound {
                 Interest::Write
@@ -124,8 +131,20 @@ impl Connection {
         })
     }
 
-    /// Takes `bytes` to be written at the end of the turn, or as soon as the connection is made.
-    pub(super) fn queue(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
+    /// Takes a message to be written at the end of the turn, or as soon as the connection is made.
+    pub(super) fn queue(&mut self, message: &[u8]) -> Result<(), CloseReason> {
+        let Some(web) = &self.web else {
+            return self.queue_bytes(message);
+        };
+        let mut framed = Vec::with_capacity(message.len() + 10);
+        if web.is_open() {
+            web.write(message, &mut framed);
+        }
+        self.queue_bytes(&framed)
+    }
+
+    /// The same for bytes as they are on the wire.
+    pub(super) fn queue_bytes(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
         match &mut self.tls {
             Some(tls) => {
                 let taken = tls.writer().write(bytes).map_err(|_| CloseReason::Error)?;
@@ -206,7 +225,10 @@ impl Connection {
         };
         let received = scratch.get(..length).unwrap_or_default();
         match &mut self.tls {
-            None => self.framer.push(received),
+            None => match &mut self.web {
+                Some(web) => web.push(received),
+                None => self.framer.push(received),
+            },
             Some(_) => self.receive_tls(received)?,
         }
         Ok(true)
@@ -221,7 +243,11 @@ impl Connection {
 
     /// Notes whether a message is under way, after the framer was emptied.
     pub(super) fn note_partial(&mut self, now: Instant) {
-        if self.framer.has_partial() {
+        let partial = match &self.web {
+            Some(web) => web.has_partial(),
+            None => self.framer.has_partial(),
+        };
+        if partial {
             self.partial_since.get_or_insert(now);
         } else {
             self.partial_since = None;
@@ -254,7 +280,8 @@ impl Connection {
             _ if !self.heard => Some((self.opened + MESSAGE_TIMEOUT, CloseReason::Silent)),
             _ => None,
         };
-        let proven = self.outbound || self.source == Source::Peer || !self.names.is_empty();
+        let proven = self.outbound || self.source == Source::Peer || self.registered;
+        let proven = proven || !self.names.is_empty();
         let idle = (!proven).then(|| (self.last_message + STRANGER_IDLE, CloseReason::Idle));
         let partial = self
             .partial_since
@@ -270,6 +297,11 @@ impl Connection {
 
     /// Says a proper goodbye as far as the socket takes it.
     pub(super) fn say_goodbye(&mut self) {
+        if let Some(web) = &mut self.web {
+            let mut goodbye = Vec::new();
+            web.goodbye(&mut goodbye);
+            let _ = self.queue_bytes(&goodbye);
+        }
         if let (Some(tls), State::Open) = (&mut self.tls, self.state) {
             tls.send_close_notify();
         }
@@ -317,7 +349,13 @@ impl Connection {
             loop {
                 match tls.reader().read(&mut plain) {
                     Ok(0) => break,
-                    Ok(length) => self.framer.push(plain.get(..length).unwrap_or_default()),
+                    Ok(length) => {
+                        let plain = plain.get(..length).unwrap_or_default();
+                        match &mut self.web {
+                            Some(web) => web.push(plain),
+                            None => self.framer.push(plain),
+                        }
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => return Err(CloseReason::Tls),
                 }

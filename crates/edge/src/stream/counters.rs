@@ -21,11 +21,13 @@ pub enum CloseReason {
     Stuck,
     /// The TLS handshake or a TLS record failed.
     Tls,
+    /// A WebSocket handshake that was none or is not allowed, or frames against RFC 6455.
+    WebSocket,
 }
 
 impl CloseReason {
     /// Every reason, in the order of the discriminants.
-    pub const ALL: [CloseReason; 9] = [
+    pub const ALL: [CloseReason; 10] = [
         CloseReason::ByPeer,
         CloseReason::ConnectFailed,
         CloseReason::Error,
@@ -35,6 +37,7 @@ impl CloseReason {
         CloseReason::Silent,
         CloseReason::Stuck,
         CloseReason::Tls,
+        CloseReason::WebSocket,
     ];
 
     /// The name in metrics and logs.
@@ -49,6 +52,7 @@ impl CloseReason {
             CloseReason::Silent => "silent",
             CloseReason::Stuck => "stuck",
             CloseReason::Tls => "tls",
+            CloseReason::WebSocket => "websocket",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! TCP and TLS connections of one worker, in its own event loop (RFC 3261 §18, RFC 5626 §4.4.1).
+//! TCP, TLS and WebSocket connections of one worker, in its own event loop (RFC 3261 §18, RFC 5626 §4.4.1).
 //!
 //! A message to a far side without a named connection finds an open one to the same listener,
 //! transport and address, or opens one. What is queued in a turn is written once at its end.
@@ -15,6 +15,7 @@ mod handshakes;
 mod opening;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -48,6 +49,8 @@ pub trait StreamSink {
     fn failed(&mut self, flow: Flow);
     /// A connection is gone. `shared`: other workers were given messages of it.
     fn closed(&mut self, connection: ConnectionId, shared: bool);
+    /// Whether a phone registered over this connection.
+    fn is_registered(&self, connection: ConnectionId) -> bool;
 }
 
 /// The connections of one worker.
@@ -154,6 +157,13 @@ impl Streams {
             result = self.receive(now, slot, sink);
         }
         self.settle(poller, slot, result, sink);
+    }
+
+    /// A phone registered over a connection by way of another worker: it may be idle from now on.
+    pub fn note_registered(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id.slot, id.generation) {
+            connection.registered = true;
+        }
     }
 
     /// Queues a message. What cannot be sent is reported to `sink`.
@@ -269,6 +279,7 @@ impl Streams {
             index,
             scratch,
             counters,
+            sources,
             ..
         } = self;
         let Some(connection) = slots
@@ -281,7 +292,30 @@ impl Streams {
             return Ok(());
         }
         let (mut messages, mut pings, mut handed_over) = (0, 0u32, false);
+        let mut web = connection.web.take();
         let framed = loop {
+            if let Some(web) = &mut web {
+                let mut out = Vec::new();
+                let next = web.next(sources.origins(connection.flow.listener), &mut out);
+                let queued = connection.queue_bytes(&out);
+                match next.map_err(|_| CloseReason::WebSocket) {
+                    _ if queued.is_err() => break queued,
+                    // The keep-alive of RFC 5626 §4.4.1, which a WebSocket's ping makes needless.
+                    Ok(Some(bytes)) if bytes.trim_ascii().is_empty() => pings += 1,
+                    Ok(Some(bytes)) => match index.parse(&bytes) {
+                        Ok(message) => {
+                            messages += 1;
+                            handed_over |=
+                                sink.message(connection.flow, &message, &connection.names);
+                        }
+                        Err(_) => break Err(CloseReason::NotSip),
+                    },
+                    Ok(None) if web.is_closed() => break Err(CloseReason::ByPeer),
+                    Ok(None) => break Ok(()),
+                    Err(reason) => break Err(reason),
+                }
+                continue;
+            }
             match connection.framer.next(index) {
                 Ok(Some(Frame::Message(message))) => {
                     messages += 1;
@@ -292,11 +326,14 @@ impl Streams {
                 Ok(Some(Frame::Broken(..))) | Err(_) => break Err(CloseReason::NotSip),
             }
         };
+        connection.web = web;
         counters.messages += messages;
         counters.pings += u64::from(pings);
         connection.shared |= handed_over;
         if messages > 0 {
             connection.note_message(now);
+            let id = connection.flow.connection;
+            connection.registered |= id.is_some_and(|id| sink.is_registered(id));
         }
         connection.note_partial(now);
         framed?;

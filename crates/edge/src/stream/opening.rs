@@ -42,7 +42,7 @@ impl Streams {
         (listener, transport, remote): (ListenerId, Transport, SocketAddr),
     ) {
         let security = match transport {
-            Transport::Tls => match self.tls.server(listener) {
+            Transport::Tls | Transport::Wss => match self.tls.server(listener) {
                 Some(config) => Security::Server(config),
                 None => return,
             },
@@ -54,7 +54,7 @@ impl Streams {
             return;
         }
         // Before any state of TLS: an asymmetric signature is what such a flood is after.
-        let costs = transport == Transport::Tls && source == Source::Stranger;
+        let costs = transport.is_secure() && source == Source::Stranger;
         if costs && !self.handshakes.admit(now, remote.ip()) {
             self.admission.release(remote.ip(), source);
             self.counters.handshakes_refused += 1;
@@ -82,7 +82,7 @@ impl Streams {
                 Security::Client(config, name)
             }
             Transport::Tcp => Security::None,
-            Transport::Udp => return None,
+            Transport::Udp | Transport::Ws | Transport::Wss => return None,
         };
         let local = self.sources.local_ip(flow.listener, flow.transport)?;
         let socket = dial::start(local, flow.remote).ok()?;
@@ -136,7 +136,7 @@ impl Streams {
         self.slots.get_mut(slot as usize)?.connection = Some(Box::new(connection));
         // Over TLS only what we opened is proved to lead where it should: a request, and the
         // media keys in it, never goes to whoever connected from the right address.
-        if outbound || flow.transport != Transport::Tls {
+        if outbound || !flow.transport.is_secure() {
             self.by_flow
                 .insert((flow.listener, flow.transport, flow.remote), slot);
         }

@@ -25,6 +25,7 @@ struct Heard {
     messages: Vec<(Flow, Vec<u8>, Vec<String>)>,
     failed: Vec<Flow>,
     closed: Vec<ConnectionId>,
+    registered: bool,
 }
 
 impl StreamSink for Heard {
@@ -40,6 +41,10 @@ impl StreamSink for Heard {
 
     fn closed(&mut self, connection: ConnectionId, _shared: bool) {
         self.closed.push(connection);
+    }
+
+    fn is_registered(&self, _: ConnectionId) -> bool {
+        self.registered
     }
 }
 
@@ -169,6 +174,9 @@ fn plan(address: SocketAddr, loopback_is_peer: bool) -> Plan {
             udp: None,
             tcp: Some(address),
             tls: Some(address),
+            ws: Some(address),
+            wss: Some(address),
+            ws_origins: Vec::new(),
             media: None,
             strangers: Strangers::Silence,
         }],
@@ -660,4 +668,110 @@ fn a_stranger_begins_no_more_tls_handshakes_than_its_allowance_and_a_peer_any_nu
     let burst = u64::from(handshakes::HANDSHAKES_BURST);
     assert_eq!(handshakes_begun(burst as usize + 8, false), (burst, 8));
     assert_eq!(handshakes_begun(burst as usize + 8, true), (burst + 8, 0));
+}
+
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: edge\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\
+    Sec-WebSocket-Version: 13\r\n\r\n";
+
+/// A text frame of a client.
+fn web_frame(payload: &str) -> Vec<u8> {
+    let mut frame = vec![0x81, 0x80 | 126];
+    frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(payload.as_bytes());
+    frame
+}
+
+/// Reads until what was read ends so.
+fn read_until(client: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !read.ends_with(end) {
+        client.read_exact(&mut byte).unwrap();
+        read.push(byte[0]);
+    }
+    read
+}
+
+#[test]
+fn a_web_socket_carries_messages_both_ways_rfc7118_5() {
+    let mut bench = Bench::new(Transport::Ws, TlsContext::default(), false);
+    let mut client = bench.client();
+    client.write_all(UPGRADE.as_bytes()).unwrap();
+    client.write_all(&web_frame(OPTIONS)).unwrap();
+    bench.turn_until(|bench| bench.heard.messages.len() == 1);
+    read_until(&mut client, b"\r\n\r\n");
+    let (flow, bytes, _) = bench.heard.messages[0].clone();
+    assert_eq!(
+        (flow.transport, bytes.as_slice()),
+        (Transport::Ws, OPTIONS.as_bytes())
+    );
+    bench.send(flow, b"SIP/2.0 200 OK\r\n\r\n");
+    bench.turn();
+    let answer = read_until(&mut client, b"\r\n\r\n");
+    assert_eq!(answer, b"\x81\x12SIP/2.0 200 OK\r\n\r\n");
+    // RFC 5626 §4.4.1 within it.
+    client.write_all(&web_frame("\r\n\r\n")).unwrap();
+    bench.turn_until(|bench| bench.streams.counters().pings == 1);
+    assert_eq!(read_until(&mut client, b"\r\n"), b"\x81\x02\r\n");
+    client.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
+    bench.turn_until(|bench| bench.open() == 0);
+    assert_eq!(bench.closed_for(CloseReason::ByPeer), 1);
+}
+
+#[test]
+fn a_web_socket_that_is_silent_or_trickles_is_closed_after_four_seconds() {
+    for sent in [&b""[..], UPGRADE.as_bytes(), b"GET / HTTP/1.1\r\n"] {
+        let mut bench = Bench::new(Transport::Ws, TlsContext::default(), false);
+        let mut client = bench.client();
+        client.write_all(sent).unwrap();
+        bench.turn_until(|bench| bench.open() == 1);
+        for _ in 0..3 {
+            bench.turn();
+        }
+        bench.pass(MESSAGE_TIMEOUT);
+        assert_eq!(bench.open(), 0, "{sent:?}");
+    }
+}
+
+#[test]
+fn what_is_no_web_socket_is_closed_without_an_answer() {
+    let mut bench = Bench::new(Transport::Ws, TlsContext::default(), false);
+    for garbage in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", OPTIONS, "\r\n\r\n"] {
+        let mut client = bench.client();
+        client.write_all(garbage.as_bytes()).unwrap();
+        bench.turn_until(|bench| bench.streams.counters().accepted > 0 && bench.open() == 0);
+        let mut answer = Vec::new();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = client.read_to_end(&mut answer);
+        assert_eq!(answer, b"");
+    }
+    assert!(bench.closed_for(CloseReason::WebSocket) >= 2);
+}
+
+#[test]
+fn a_phone_that_registered_over_a_connection_may_be_idle_on_it_rfc5626_3_4() {
+    let mut bench = Bench::plain();
+    bench.heard.registered = true;
+    let mut client = bench.client();
+    client.write_all(OPTIONS.as_bytes()).unwrap();
+    bench.turn_until(|bench| bench.heard.messages.len() == 1);
+    bench.pass(Duration::from_secs(7200));
+    assert_eq!(bench.open(), 1);
+}
+
+#[test]
+fn a_response_of_100_mb_closes_its_connection_and_no_other() {
+    let mut bench = Bench::plain();
+    let mut good = bench.client();
+    let mut huge = bench.client();
+    let head =
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP c;branch=z9hG4bK1\r\nContent-Length: 104857600\r\n\r\n";
+    huge.write_all(head.as_bytes()).unwrap();
+    bench.turn_until(|bench| bench.closed_for(CloseReason::NotSip) == 1);
+    good.write_all(OPTIONS.as_bytes()).unwrap();
+    bench.turn_until(|bench| bench.heard.messages.len() == 1);
+    assert_eq!(bench.open(), 1);
 }

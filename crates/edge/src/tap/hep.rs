@@ -82,7 +82,7 @@ fn write_packet(out: &mut Vec<u8>, sighting: &Sighting, collector: &Collector) -
         if from.is_ipv4() { 2u8 } else { 10 },
         match sighting.transport {
             Transport::Udp => 17u8,
-            Transport::Tcp | Transport::Tls => 6,
+            _ => 6,
         },
     );
     chunk(out, IP_FAMILY, &[family]);

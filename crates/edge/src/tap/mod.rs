@@ -71,13 +71,16 @@ pub(crate) struct Tap {
     captures: Vec<CaptureTap>,
     anchor: WallAnchor,
     /// UDP, TCP and TLS address of each listener.
-    ours: Vec<[Option<SocketAddr>; 3]>,
+    ours: Vec<[Option<SocketAddr>; 5]>,
 }
 
 impl Tap {
     /// The tap of a worker; until somebody watches it does nothing.
     pub(crate) fn new(collector: Option<TapSender>, anchor: WallAnchor, plan: &Plan) -> Tap {
-        let ours = plan.listeners.iter().map(|l| [l.udp, l.tcp, l.tls]);
+        let ours = plan
+            .listeners
+            .iter()
+            .map(|l| [l.udp, l.tcp, l.tls, l.ws, l.wss]);
         Tap {
             collector,
             captures: Vec::new(),
@@ -176,6 +179,8 @@ impl Tap {
             Transport::Udp => 0,
             Transport::Tcp => 1,
             Transport::Tls => 2,
+            Transport::Ws => 3,
+            Transport::Wss => 4,
         };
         let ours = self.ours.get(flow.listener.index()).copied();
         let Some(ours) = ours.and_then(|addresses| addresses[place]) else {

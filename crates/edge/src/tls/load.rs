@@ -16,9 +16,7 @@ impl TlsContext {
     pub fn load(config: &Config, plan: &Plan) -> Result<TlsContext, TlsError> {
         let mut context = TlsContext::default();
         for listen in &config.listeners {
-            let server = listen
-                .tls
-                .is_some()
+            let server = (listen.tls.is_some() || listen.wss.is_some())
                 .then(|| load_listener(listen))
                 .transpose()?;
             context.listeners.push(server.flatten());

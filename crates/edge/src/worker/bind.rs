@@ -32,7 +32,7 @@ pub(crate) struct WorkerSockets {
 pub struct BindError {
     /// The listener's name.
     pub listener: String,
-    /// `udp`, `tcp`, `tls` or `media`.
+    /// `udp`, `tcp`, `tls`, `ws`, `wss` or `media`.
     pub what: &'static str,
     /// The address.
     pub address: SocketAddr,

@@ -27,6 +27,8 @@ pub(crate) enum Handover {
         bytes: Box<[u8]>,
         names: Arc<[String]>,
     },
+    /// A phone has registered over a connection of this worker.
+    Registered(ConnectionId),
     /// A message to send over a connection that this worker owns.
     Transmit {
         transmit: Transmit,

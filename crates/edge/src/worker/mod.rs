@@ -531,8 +531,13 @@ impl Worker {
     }
 }
 
-/// Streams are TCP or TLS.
-pub(crate) const STREAM_TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Tls];
+/// What is spoken over TCP.
+pub(crate) const STREAM_TRANSPORTS: [Transport; 4] = [
+    Transport::Tcp,
+    Transport::Tls,
+    Transport::Ws,
+    Transport::Wss,
+];
 
 /// `trunk.carrier-a`, as the configuration names it.
 fn line_name(kind: PeerKind, key: &str) -> String {

@@ -96,6 +96,10 @@ impl StreamSink for Inbound<'_> {
             }
         }
     }
+
+    fn is_registered(&self, connection: ConnectionId) -> bool {
+        self.core.is_phone_flow(connection)
+    }
 }
 
 /// Sends for another worker: that one must know of a failure.
@@ -117,6 +121,10 @@ impl StreamSink for OnBehalf<'_, '_> {
 
     fn closed(&mut self, connection: ConnectionId, shared: bool) {
         self.inbound.closed(connection, shared);
+    }
+
+    fn is_registered(&self, connection: ConnectionId) -> bool {
+        self.inbound.is_registered(connection)
     }
 }
 
@@ -303,8 +311,15 @@ pub(crate) fn receive_handover(
                     tls_names: &names,
                 };
                 inbound.core.handle_input(now, input);
+                if let Some(id) = flow.connection
+                    && inbound.is_registered(id)
+                {
+                    let registered = Handover::Registered(id);
+                    inbound.router.push(id.worker, registered, inbound.counters);
+                }
             }
         }
+        Handover::Registered(connection) => streams.note_registered(connection),
         Handover::Transmit { transmit, from } => {
             let mut sink = OnBehalf { inbound, from };
             streams.send(now, poller, transmit.flow, &transmit.bytes, &mut sink);

@@ -359,6 +359,11 @@ impl Core {
         rounds(bindings, peer.media)
     }
 
+    /// Whether somebody registered over this connection.
+    pub fn is_phone_flow(&self, connection: ConnectionId) -> bool {
+        self.phone_flows.contains_key(&connection)
+    }
+
     /// A connection is gone, and with it the way to the phones that registered over it.
     pub(crate) fn on_phone_flow_closed(&mut self, connection: ConnectionId) {
         for line in self.phone_flows.remove(&connection).into_iter().flatten() {

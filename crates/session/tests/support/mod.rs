@@ -331,6 +331,9 @@ pub fn plan() -> Plan {
         udp: Some(format!("{address}:5060").parse().unwrap()),
         tcp: Some(format!("{address}:5060").parse().unwrap()),
         tls: Some(format!("{address}:5061").parse().unwrap()),
+        ws: None,
+        wss: None,
+        ws_origins: Vec::new(),
         media: Some(address.parse().unwrap()),
         strangers: Strangers::Silence,
     };

@@ -200,6 +200,7 @@ impl Agent {
         self.transactions.handle_timeout(now);
         while let Some(event) = self.transactions.poll_event() {
             match event {
+                Event::FellBack { .. } => {}
                 Event::AckTimeout { owner, .. } => self.hang_up(now, call_of(owner)),
                 Event::ClientTimeout { owner, .. } | Event::TransportFailed { owner, .. } => {
                     self.on_no_response(now, owner);

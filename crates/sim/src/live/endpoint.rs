@@ -269,6 +269,7 @@ impl Endpoint {
             Event::AckTimeout { owner, .. }
             | Event::ClientTimeout { owner, .. }
             | Event::TransportFailed { owner, .. } => owner,
+            Event::FellBack { .. } => return,
         };
         if let Some(call) = self.calls.get_mut(owner.0 as usize) {
             *call = None;

@@ -113,6 +113,9 @@ fn listener(name: &str, side: Side) -> Listener {
         udp: Some(address),
         tcp: None,
         tls: None,
+        ws: None,
+        wss: None,
+        ws_origins: Vec::new(),
         media: Some(address.ip()),
         strangers: Strangers::Silence,
     }

@@ -168,12 +168,15 @@ pub(in crate::config) fn peer_uri(text: &str) -> Result<PeerUri, Fault> {
         let value = parameter
             .strip_prefix("transport=")
             .ok_or_else(|| Fault::new("has a parameter that is not transport", EXAMPLE))?;
-        let known = Transport::parse(value.as_bytes()).ok_or_else(|| {
-            Fault::new(
-                "has an unknown transport",
-                "write udp, tcp or tls after transport=",
-            )
-        })?;
+        let known = Transport::parse(value.as_bytes());
+        let known = known
+            .filter(|known| !known.is_web_socket())
+            .ok_or_else(|| {
+                Fault::new(
+                    "has an unknown transport",
+                    "write udp, tcp or tls after transport=",
+                )
+            })?;
         transport = Some(known);
     }
     let (host, port) =

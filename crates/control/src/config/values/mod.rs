@@ -6,6 +6,7 @@
 mod address;
 mod call;
 mod unit;
+mod web;
 
 use crate::profile::{self, Profile};
 
@@ -18,6 +19,7 @@ pub(super) use address::{
 pub(super) use call::{SUITES, codec, dialled, media_type, numbers, passed_header, suite};
 pub(crate) use unit::spoken;
 pub(super) use unit::{duration, size};
+pub(super) use web::origin;
 
 /// What is wrong with a value ("is not an address"), and what to write.
 #[derive(Debug, PartialEq, Eq)]
