@@ -83,6 +83,8 @@ pub(crate) enum Command {
     },
     /// Write what passes the edge into a pcapng file, TLS decrypted, keys and passwords masked.
     Capture(CaptureOptions),
+    /// Toll fraud: what calls have cost today, what was stopped and why.
+    Fraud,
     /// Phones that register at the edge.
     Phones {
         #[command(subcommand)]
@@ -410,6 +412,7 @@ mod tests {
             "ringfence blocks remove 203.0.113.9 --json",
             "ringfence blocks remove --all",
             "ringfence explain 203.0.113.9",
+            "ringfence fraud --json",
             "ringfence phones add remote alice --number +13305550107",
             "ringfence phones rotate remote alice --json",
             "ringfence phones list",

@@ -83,6 +83,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Doctor => doctor::doctor(&target, json, paint),
         Command::Sim { command } => sim::sim(&command, json),
         Command::Status => show::status(&target, json, paint),
+        Command::Fraud => show::fraud(&target, json, paint),
         Command::Lines => show::lines(&target, json, paint),
         Command::Phones { command } => match command {
             PhonesCommand::Add {

@@ -13,6 +13,7 @@ use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
 use ringfence_session::plan::{self, PeerId, PeerKind, Plan, SiteId, TenantId};
 use ringfence_session::policy::{PeerPolicy, SitePolicy};
 use ringfence_session::registrar::group::{PhoneGroup, PhoneUser};
+use ringfence_session::spend::Guard;
 use ringfence_session::targets::{TTL_MAX, Targets, Wanted};
 use ringfence_session::usage::Usage;
 
@@ -76,7 +77,11 @@ pub fn compile(config: &Config, resolve: &dyn Fn(&Wanted) -> io::Result<Targets>
     let plan = Plan {
         edge_name: config.edge.name.clone(),
         listeners: config.listeners.iter().map(compile_listener).collect(),
-        tenants: config.tenants.iter().map(compile_tenant).collect(),
+        tenants: config
+            .tenants
+            .iter()
+            .map(|tenant| compile_tenant(config, tenant))
+            .collect(),
         sites: config
             .sites
             .iter()
@@ -156,11 +161,34 @@ fn compile_listener(listen: &crate::config::Listen) -> plan::Listener {
     }
 }
 
-fn compile_tenant(tenant: &crate::config::Tenant) -> plan::Tenant {
+fn compile_tenant(config: &Config, tenant: &crate::config::Tenant) -> plan::Tenant {
+    let sites = config
+        .sites
+        .iter()
+        .filter(|site| site.tenant == tenant.name);
+    let mut policy = tenant.fraud.policy.clone();
+    // A site without a limit of its own has its trunks'.
+    policy.size = sites
+        .map(|site| match site.channels {
+            0 => config
+                .peers
+                .iter()
+                .filter(|peer| peer.kind == PeerKind::Trunk && peer.site == site.name)
+                .fold(0, |sum: u32, peer| sum.saturating_add(peer.channels)),
+            channels => channels,
+        })
+        .fold(0, u32::saturating_add);
+    // It was readable when the file was checked. If it no longer is, no PIN lets anybody through.
+    let pin = tenant
+        .fraud
+        .pin
+        .as_ref()
+        .and_then(|pin| pin.read_line().ok());
     plan::Tenant {
         key: tenant.name.clone(),
         name: tenant.display_name.clone(),
         country: tenant.country.clone(),
+        spend: Arc::new(Guard::new(policy, pin)),
     }
 }
 

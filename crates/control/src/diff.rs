@@ -9,6 +9,7 @@ use std::fmt;
 
 use ringfence_base::net::Transport;
 use ringfence_session::large::LargeRequests;
+use ringfence_detect::fraud::destinations::Class;
 use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
@@ -16,7 +17,7 @@ use ringfence_session::policy::PeerPolicy;
 use crate::config::read_policy::{CALLING_NUMBER, DIVERSION, NUMBERS_IN, NUMBERS_OUT, word};
 use crate::config::read_stir::attest_word;
 use crate::config::{
-    Account, Config, Edge, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken,
+    Account, Config, Edge, Fraud, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken,
 };
 
 /// When a change takes effect.
@@ -342,6 +343,27 @@ fn tenant(values: &mut Flat, tenant: &Tenant) {
     values.table(format!("tenant.{}", tenant.name));
     values.now("name", &tenant.display_name);
     values.now("country", &tenant.country);
+    values.table(format!("tenant.{}.fraud", tenant.name));
+    let Fraud {
+        policy,
+        pin,
+        destinations,
+    } = &tenant.fraud;
+    values.now("mode", policy.mode.as_str());
+    values.list("allow", &policy.allow);
+    values.list("deny", &policy.deny);
+    values.now("utc_offset", policy.utc_offset);
+    values.now("currency", &policy.currency);
+    values.maybe("pin", pin.as_ref(), Effect::Now);
+    let file = destinations.as_ref().map(|file| file.display());
+    values.maybe("destinations", file, Effect::Now);
+    values.table(format!("tenant.{}.fraud.limits_per_day", tenant.name));
+    for class in Class::ALL.into_iter().filter(|class| !class.is_harmless()) {
+        if let Some(limit) = policy.limits.get(class.index()) {
+            values.now(class.as_str(), limit);
+        }
+    }
+    values.now("total", policy.limit);
 }
 
 fn site(values: &mut Flat, site: &Site) {

@@ -79,6 +79,7 @@ fn the_manual_names_every_key_and_invents_none() {
     check("detect", "detect");
     check("listen.a", "listen.NAME");
     check("tenant.a", "tenant.NAME");
+    check("tenant.a.fraud", "tenant.NAME.fraud");
     check("site.a", "site.NAME");
     check("trunk.a", "trunk.NAME");
     check("trunk.a.stir", "trunk.NAME.stir");

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use ringfence_base::Instant;
+use ringfence_base::{Instant, UnixTime};
 
 use crate::cdr::Direction;
 use crate::hunt::first_with_room;
 use crate::plan::{Peer, Plan};
 use crate::refusal::RefusalReason;
 use crate::routing::Route;
+use crate::spend::Meter;
 use crate::usage::Usage;
 use crate::ways::Way;
 
@@ -19,6 +20,8 @@ use crate::ways::Way;
 pub(crate) struct Admission {
     /// Ingress peer, egress peer, site.
     held: [Arc<Usage>; 3],
+    /// What counts the money of a call that costs.
+    meter: Option<Meter>,
 }
 
 impl Drop for Admission {
@@ -44,6 +47,23 @@ impl Admission {
             self.held[1] = Arc::clone(&peer.usage);
         }
         taken
+    }
+
+    /// From now on `meter` counts the money.
+    pub(crate) fn attach(&mut self, meter: Meter) {
+        self.meter = Some(meter);
+    }
+
+    /// What counts the money, if the call costs any.
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.meter.as_ref()
+    }
+
+    /// The call is over: its money is counted to the end.
+    pub(crate) fn close(mut self, at: UnixTime) {
+        if let Some(meter) = self.meter.take() {
+            meter.end(at);
+        }
     }
 
     /// The egress peer's counters.
@@ -117,7 +137,7 @@ pub(crate) fn admit(
         return Err(refuse(reason.unwrap_or(RefusalReason::NoRoute)));
     };
     let held = [&ingress.usage, &egress.usage, &site.usage].map(Arc::clone);
-    Ok((Admission { held }, first))
+    Ok((Admission { held, meter: None }, first))
 }
 
 /// Takes a channel of `peer` and a place in its rate, or neither.

@@ -137,6 +137,8 @@ pub struct Core {
     pub(crate) registrations: Registrations,
     /// What detection is told, once somebody watches.
     pub(crate) sightings: Option<Box<Sightings>>,
+    /// The time of what is being handled.
+    pub(crate) now: Instant,
     generation: u32,
     calls_counted: u32,
 }
@@ -189,6 +191,7 @@ impl Core {
             without_tcp: BTreeMap::new(),
             registrations: Registrations::new(config.worker, config.workers),
             sightings: None,
+            now: config.anchor.instant,
             generation: 0,
             calls_counted: 0,
             plan,
@@ -200,6 +203,7 @@ impl Core {
 
     /// Handles one input.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.now = now;
         self.guarded(now, |core| match input {
             Input::Message {
                 flow,
@@ -227,6 +231,7 @@ impl Core {
 
     /// Runs the timers that are due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         self.transactions.handle_timeout(now);
         while let Some(alarm) = self.alarms.pop_due(now) {
             self.guarded(now, |core| core.on_alarm(now, alarm));

@@ -35,6 +35,10 @@ pub struct Counters {
     pub challenges_answered: u64,
     /// Challenges that could not be, or whose answer was refused.
     pub challenges_unanswered: u64,
+    /// Calls that would have been stopped for their money, had it been enforced.
+    pub spending_observed: u64,
+    /// Calls in progress that the money fuse ended.
+    pub spending_cut: u64,
     /// Events that found the event queue full.
     pub events_lost: u64,
     /// Refusals by reason, in the order of [`RefusalReason::ALL`].

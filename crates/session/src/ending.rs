@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ringfence_base::Instant;
-use ringfence_sip::Method;
+use ringfence_sip::{HeaderName, Method};
 
 use crate::access::Candidates;
 use crate::call::{Call, CallKey, Phase, Side, Stage};
@@ -153,9 +153,8 @@ impl Core {
         if let Some(call) = self.calls.get_mut(key.slot as usize) {
             call.phase = Phase::Ending;
             call.media.close(&mut self.media);
-            call.admission = None;
-            call.kept_admission = None;
         }
+        self.close_meters(key);
     }
 
     /// Takes a call whose machine panicked out of the world: BYE where there is a dialog.
@@ -206,11 +205,24 @@ impl Core {
         }
     }
 
+    /// Gives the channels of a call back, and counts its money to the end.
+    fn close_meters(&mut self, key: CallKey) {
+        let at = self.unix(self.now);
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let held = [call.admission.take(), call.kept_admission.take()];
+        for admission in held.into_iter().flatten() {
+            admission.close(at);
+        }
+    }
+
     /// Frees all that a call holds.
     pub(crate) fn discard(&mut self, key: CallKey) {
         if self.call(key).is_none() {
             return;
         }
+        self.close_meters(key);
         let mut call = self.calls.remove(key.slot as usize);
         call.media.close(&mut self.media);
         for leg in &call.legs {
@@ -226,6 +238,7 @@ impl Core {
     pub(crate) fn record(&mut self, now: Instant, key: CallKey, status: u16, ended_by: EndedBy) {
         let Some(call) = self.call(key) else { return };
         let answered = call.phase == Phase::Up;
+        self.note_inbound(now, call);
         let site = call.plan.site(call.route.site);
         let tenant = site.and_then(|site| call.plan.tenant_of(site));
         let cdr = Cdr {
@@ -299,6 +312,9 @@ impl Core {
                 refused.status,
                 first.map(|peer| &peer.methods),
             );
+            if refused.asks_pin {
+                writer.header(HeaderName::Warning, PIN_WARNING);
+            }
         });
         let peer = refused.route.as_ref().map(|route| route.ingress);
         let Some(peer) = peer
@@ -348,11 +364,17 @@ impl Core {
             status: refused.status,
             q850: causes::q850_of_status(refused.status),
             ended_by: EndedBy::Edge,
-            rule: format!("refused: {}", explanation(refused.reason)),
+            rule: match &refused.why {
+                Some(why) => format!("refused: {why}"),
+                None => format!("refused: {}", explanation(refused.reason)),
+            },
         };
         self.emit(Event::CallEnded(Box::new(cdr)));
     }
 }
+
+/// What a caller is told who may call with the PIN (RFC 3261 §20.43).
+const PIN_WARNING: &str = "399 policy \"To call this number dial *PIN*number\"";
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -372,6 +394,7 @@ const fn explanation(reason: RefusalReason) -> &'static str {
         RefusalReason::MediaPorts => "no media port is free",
         RefusalReason::NoRoute => "there is no peer to send it to",
         RefusalReason::Number => "the number is not one of the site's",
+        RefusalReason::Pin => "the PIN is wrong, or too many were",
         RefusalReason::Rate => "too many calls a second",
         RefusalReason::TooManyHops => "too many hops",
         RefusalReason::TransactionsMax => "too many transactions",

@@ -1,6 +1,7 @@
 //! What the core tells the edge.
 
 use ringfence_base::Flow;
+use ringfence_detect::fraud::verdict::Verdict;
 
 use crate::call_id::CallId;
 use crate::cdr::Cdr;
@@ -67,6 +68,15 @@ pub enum Event {
         user: String,
         /// All bindings of the user from now on.
         bindings: Vec<Binding>,
+    },
+    /// A tenant's judge did not simply let a call out (see [`crate::spend`]).
+    SpendingStopped {
+        /// The call.
+        call: CallId,
+        /// Key of the tenant.
+        tenant: String,
+        /// What was said, and whether it was carried out.
+        verdict: Box<Verdict>,
     },
     /// A message was refused before it became a call.
     Refused {

@@ -14,7 +14,7 @@
 use std::cmp::Reverse;
 
 use bytes::Bytes;
-use ringfence_base::{Flow, Instant, Transport};
+use ringfence_base::{Flow, Instant};
 use ringfence_dialog::ClientId;
 use ringfence_sip::Index;
 use smallvec::SmallVec;

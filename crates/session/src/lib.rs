@@ -74,6 +74,7 @@ mod session_timer;
 mod setup;
 pub mod sighting;
 pub mod signing;
+pub mod spend;
 mod supervise;
 pub mod targets;
 #[cfg(test)]

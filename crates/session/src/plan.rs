@@ -17,6 +17,7 @@ use crate::failover::{Failover, Rank};
 use crate::methods::Methods;
 use crate::policy::{PeerPolicy, SitePolicy};
 use crate::registrar::group::{GroupId, PhoneGroup};
+use crate::spend::Guard;
 use crate::usage::Usage;
 
 ringfence_base::define_id! {
@@ -108,6 +109,8 @@ pub struct Tenant {
     pub name: String,
     /// ISO 3166 alpha-2 country, upper case.
     pub country: String,
+    /// What its calls may cost, and what they have.
+    pub spend: Arc<Guard>,
 }
 
 /// One place of a tenant, with its numbers.
@@ -414,6 +417,13 @@ impl Plan {
     /// Takes over the counters of `old` for peers and sites of the same key, and the registrations
     /// of phone users, so that a reload forgets neither calls in progress nor health nor phones.
     pub fn adopt_usage(&mut self, old: &Plan) {
+        for tenant in &mut self.tenants {
+            let same = |before: &&Tenant| before.key == tenant.key;
+            let before = old.tenants.iter().find(same);
+            if let (Some(before), Some(guard)) = (before, Arc::get_mut(&mut tenant.spend)) {
+                guard.adopt(&before.spend);
+            }
+        }
         for site in &mut self.sites {
             if let Some(before) = old.sites.iter().find(|before| before.key == site.key) {
                 site.usage = Arc::clone(&before.usage);

@@ -16,6 +16,7 @@ use crate::identity;
 use crate::methods::Redirects;
 use crate::numbering;
 use crate::routing::route;
+use crate::spend::{Asking, Pin};
 
 /// How often one call may be redirected.
 const REDIRECTS_MAX: u8 = 5;
@@ -36,7 +37,7 @@ impl Core {
         let Some(call) = self.call(key).filter(|_| moved) else {
             return false;
         };
-        let plan = Arc::clone(&call.plan);
+        let (plan, id) = (Arc::clone(&call.plan), call.id);
         let by = call.leg(Side::B).peer;
         let follows = plan
             .peer(by)
@@ -62,9 +63,19 @@ impl Core {
                 continue;
             };
             let ways = self.ways(now, &plan, &route);
-            let Ok((admission, first)) = admit(&plan, &route, &ways, now) else {
+            let Ok((mut admission, first)) = admit(&plan, &route, &ways, now) else {
                 continue;
             };
+            let asking = Asking {
+                id,
+                phone: None,
+                request: &invite,
+                pin: Pin::Absent,
+            };
+            let spends = self.may_spend(now, &mut route, &identity, &asking, &mut admission);
+            if spends.is_err() {
+                continue;
+            }
             let (Some(way), Some(call)) = (ways.get(first).copied(), self.call_mut(key)) else {
                 continue;
             };

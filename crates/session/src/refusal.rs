@@ -30,12 +30,16 @@ pub enum RefusalReason {
     Number,
     /// No peer to send the call to.
     NoRoute,
+    /// A wrong PIN in front of a number.
+    Pin,
     /// Calls per second.
     Rate,
     /// A registration that asks for what is not given.
     Registration,
     /// A required extension that is not supported.
     Extension,
+    /// What the call would cost, and nobody has vouched for it.
+    Spending,
     /// The source is no configured peer.
     Stranger,
     /// Max-Forwards is used up, or our own call came back.
@@ -50,7 +54,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [RefusalReason; 21] = [
+    pub const ALL: [RefusalReason; 23] = [
         RefusalReason::CallingNumber,
         RefusalReason::CallsMax,
         RefusalReason::Channels,
@@ -64,9 +68,11 @@ impl RefusalReason {
         RefusalReason::Method,
         RefusalReason::Number,
         RefusalReason::NoRoute,
+        RefusalReason::Pin,
         RefusalReason::Rate,
         RefusalReason::Registration,
         RefusalReason::Extension,
+        RefusalReason::Spending,
         RefusalReason::Stranger,
         RefusalReason::TooManyHops,
         RefusalReason::TransactionsMax,
@@ -90,9 +96,11 @@ impl RefusalReason {
             RefusalReason::Method => "method",
             RefusalReason::Number => "number",
             RefusalReason::NoRoute => "no-route",
+            RefusalReason::Pin => "pin",
             RefusalReason::Rate => "rate",
             RefusalReason::Registration => "registration",
             RefusalReason::Extension => "extension",
+            RefusalReason::Spending => "spending",
             RefusalReason::Stranger => "stranger",
             RefusalReason::TooManyHops => "too-many-hops",
             RefusalReason::TransactionsMax => "transactions-max",

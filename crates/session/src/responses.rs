@@ -263,6 +263,7 @@ impl Core {
         self.counters.calls_answered += 1;
         self.schedule(now, limits.call_duration_max, key, AlarmKind::Duration);
         self.schedule(now, limits.silence_timeout, key, AlarmKind::Silence);
+        self.start_meters(now, key);
         self.emit(Event::CallAnswered { id });
     }
 

@@ -36,6 +36,7 @@ use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
 use crate::session_timer;
 use crate::signing::identity_header;
+use crate::spend::{Asking, Pin};
 use crate::supervise::AlarmKind;
 use crate::trace::LegSide;
 use crate::ways::{Way, Ways, ways_of};
@@ -46,6 +47,10 @@ pub(crate) struct Refused {
     pub(crate) reason: RefusalReason,
     pub(crate) status: u16,
     pub(crate) route: Option<Box<Route>>,
+    /// The reason in words, where it has more to say than its name.
+    pub(crate) why: Option<Box<str>>,
+    /// Whether the caller may try again with the PIN.
+    pub(crate) asks_pin: bool,
 }
 
 /// An INVITE that may become a call.
@@ -57,6 +62,8 @@ pub(crate) struct Attempt<'a, 'm> {
     pub(crate) calling: Option<String>,
     /// The phone that calls, if it is one.
     pub(crate) caller: Option<Caller>,
+    /// What stood in front of the number.
+    pub(crate) pin: Pin,
 }
 
 impl<'a, 'm> Attempt<'a, 'm> {
@@ -72,6 +79,7 @@ impl<'a, 'm> Attempt<'a, 'm> {
             called,
             calling,
             caller: None,
+            pin: Pin::Absent,
         }
     }
 }
@@ -100,6 +108,7 @@ impl Core {
         if let Some(called) = called_number(&self.plan, candidates, message, &attempt.called) {
             attempt.called = called;
         }
+        attempt.pin = self.take_pin(now, caller, candidates, message, &mut attempt.called);
         if let Err(refused) = self.try_setup(now, &attempt, candidates) {
             self.refuse_attempt(now, &attempt, candidates, refused);
         }
@@ -115,6 +124,8 @@ impl Core {
             reason,
             status,
             route: None,
+            why: None,
+            asks_pin: false,
         };
         let plan = Arc::clone(&self.plan);
         let methods = candidates
@@ -122,6 +133,9 @@ impl Core {
             .and_then(|id| plan.peer(*id))
             .map(|peer| &peer.methods);
         check_message(attempt.reply.request, methods)?;
+        if attempt.pin == Pin::Wrong {
+            return Err(refuse(RefusalReason::Pin, 403));
+        }
         let routed = match attempt.caller {
             Some(caller) => from_phone(&plan, caller, &attempt.called),
             None => route(&plan, candidates, &attempt.called),
@@ -135,6 +149,8 @@ impl Core {
             reason,
             status,
             route: Some(Box::new(route.clone())),
+            why: None,
+            asks_pin: false,
         };
         let identity = identity::identify(&plan, &route, attempt.reply.request)
             .map_err(|_| with_route(NotPresentable::REASON, NotPresentable::STATUS))?;
@@ -151,11 +167,25 @@ impl Core {
             return Err(with_route(RefusalReason::Unregistered, 480));
         }
         let ways = self.ways(now, &plan, &route);
-        let (admission, first) = admit(&plan, &route, &ways, now)
+        let (mut admission, first) = admit(&plan, &route, &ways, now)
             .map_err(|refused| with_route(refused.reason, refused.status))?;
         if let Some(way) = ways.get(first) {
             route.go_to(&plan, way.peer);
         }
+        let asking = Asking {
+            id: attempt.id,
+            phone: attempt.caller,
+            request: attempt.reply.request,
+            pin: attempt.pin,
+        };
+        self.may_spend(now, &mut route, &identity, &asking, &mut admission)
+            .map_err(|why| Refused {
+                reason: RefusalReason::Spending,
+                status: 603,
+                route: Some(Box::new(route.clone())),
+                asks_pin: why.contains("*PIN*"),
+                why: Some(why),
+            })?;
         let route_kept = Box::new(route.clone());
         if let Some(number) = &identity.replaced_by {
             route.rule.push_str(&format!(" (presents {number})"));
@@ -168,6 +198,8 @@ impl Core {
                     reason,
                     status,
                     route: Some(route_kept),
+                    why: None,
+                    asks_pin: false,
                 }
             })
     }
@@ -498,6 +530,8 @@ fn check_message(message: &Message<'_>, methods: Option<&Methods>) -> Result<(),
             reason,
             status,
             route: None,
+            why: None,
+            asks_pin: false,
         })
     };
     if message.max_forwards().is_ok_and(|hops| hops == Some(0)) {

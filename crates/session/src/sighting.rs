@@ -214,7 +214,7 @@ impl Core {
         caller: Caller,
     ) {
         let Some(key) = self.watched() else { return };
-        let Some(account) = self.user_name(key, caller) else {
+        let Some(account) = self.account(key, caller) else {
             return;
         };
         let what = What::Credentials {
@@ -236,7 +236,7 @@ impl Core {
         (before, after): (usize, &[Binding]),
     ) {
         let Some(key) = self.watched() else { return };
-        let Some(account) = self.user_name(key, caller) else {
+        let Some(account) = self.account(key, caller) else {
             return;
         };
         let change = change(key, message, before, after);
@@ -333,7 +333,7 @@ impl Core {
         self.see(now, Source::of(flow, Proof::None, principal), what);
     }
 
-    fn user_name(&self, key: HashKey, caller: Caller) -> Option<Name> {
+    fn account(&self, key: HashKey, caller: Caller) -> Option<Name> {
         let user = self.plan.phone_group(caller.group)?.user(caller.user)?;
         Some(Name::new(key, user.name.as_bytes()))
     }

@@ -73,6 +73,8 @@ pub(crate) enum AlarmKind {
     Session(Side),
     /// Time to look whether anything is heard.
     Silence,
+    /// Time to look what it costs.
+    Spending,
     /// The INVITE has had no answer for as long as its peer may take.
     Unanswered(ClientId),
 }
@@ -126,6 +128,7 @@ impl Core {
             (AlarmKind::Join, Phase::Up) => self.show_again(now, key),
             (AlarmKind::Session(side), Phase::Up) => self.on_session_timer(now, key, side),
             (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
+            (AlarmKind::Spending, Phase::Up) => self.look_at_spending(now, key),
             (AlarmKind::Forks, Phase::Ending) => self.discard(key),
             (AlarmKind::Unanswered(client), Phase::Setup) => self.on_unanswered(now, key, client),
             _ => {}

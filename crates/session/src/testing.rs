@@ -31,6 +31,7 @@ pub(crate) fn plan() -> Plan {
             key: "summit".into(),
             name: "Summit Motors".into(),
             country: "US".into(),
+            spend: Arc::default(),
         }],
         sites: vec![Site {
             key: "summit".into(),

@@ -194,7 +194,7 @@ fn le_u64(bytes: &[u8]) -> u64 {
         .fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
-/// Cuts what [`ringfence_sip::secrets`] finds out of a message.
+/// Cuts what [`ringfence_sip::secrets`] finds, and dialled PINs, out of a message.
 pub fn redact(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut from = 0;
@@ -204,6 +204,7 @@ pub fn redact(text: &[u8]) -> Vec<u8> {
         from = place.end;
     }
     out.extend_from_slice(text.get(from..).unwrap_or_default());
+    crate::spend::hide_pins(&mut out);
     out
 }
 

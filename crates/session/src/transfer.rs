@@ -32,6 +32,7 @@ use crate::reliable::{Provisional, Provisionals};
 use crate::routing::{Route, route};
 use crate::setup::{forbidden_of, tag_text};
 use crate::signing::identity_header;
+use crate::spend::{Asking, Pin};
 use crate::supervise::AlarmKind;
 
 /// How often one call may be transferred on: a loop of REFERs ends here.
@@ -232,7 +233,8 @@ impl Core {
         let transferee = peer_in(&plan, call, side.other()).ok_or(403u16)?;
         let offer = call.media.transferable(side.other()).ok_or(488u16)?;
         let flow = call.leg(side.other()).flow;
-        let routed = match call.phone_in(&plan, side) {
+        let (id, phone) = (call.id, call.phone_in(&plan, side));
+        let routed = match phone {
             Some(phone) => from_phone(&plan, phone, user),
             None => route(&plan, &[referrer], user),
         };
@@ -247,8 +249,16 @@ impl Core {
             return Err(503);
         }
         let ways = self.ways(now, &plan, &route);
-        let (admission, first) =
+        let (mut admission, first) =
             admit(&plan, &route, &ways, now).map_err(|refused| refused.status)?;
+        let asking = Asking {
+            id,
+            phone,
+            request: reply.request,
+            pin: Pin::Absent,
+        };
+        self.may_spend(now, &mut route, &identity, &asking, &mut admission)
+            .map_err(|_| 603u16)?;
         let way = ways.get(first).ok_or(503u16)?;
         route.go_to(&plan, way.peer);
         route.rule.push_str(" (transfer)");

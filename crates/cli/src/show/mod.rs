@@ -6,12 +6,13 @@ mod ladder;
 mod lines;
 mod registrations;
 mod sdp_changes;
+mod spending;
 mod status;
 
 use hyper::Method;
 use ringfence_control::api::{
     ApiError, Blocks, CallRecord, Calls, Explanation, HangUp, Incidents, Lifted, Lines, Records,
-    Registrations, Reload, Status, Trace, paths,
+    Registrations, Reload, Spending, Status, Trace, paths,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -40,6 +41,17 @@ pub(crate) fn lines(target: &Target, json: bool, paint: Paint) -> anyhow::Result
     let lines: Lines = client::ask(target, Method::GET, paths::LINES)?;
     print(&lines, json, || lines::text(&lines, paint))?;
     Ok(if lines::any_down(&lines) {
+        Exit::Degraded
+    } else {
+        Exit::Ok
+    })
+}
+
+/// `ringfence fraud`.
+pub(crate) fn fraud(target: &Target, json: bool, paint: Paint) -> anyhow::Result<Exit> {
+    let spending: Spending = client::ask(target, Method::GET, paths::FRAUD)?;
+    print(&spending, json, || spending::text(&spending, paint))?;
+    Ok(if spending::any_alarm(&spending) {
         Exit::Degraded
     } else {
         Exit::Ok

@@ -16,6 +16,7 @@ mod record;
 mod registration;
 mod reload;
 mod route;
+mod spending;
 mod status;
 mod time;
 mod trace;
@@ -34,6 +35,7 @@ pub use record::{CallRecord, RecordLeg, RecordMedia, Records};
 pub use registration::{OtherBinding, Registration, Registrations, judge_registration};
 pub use reload::{ChangeView, Reload};
 pub use route::{RouteAnswer, RouteOutcome, RouteQuery, RouteStep, RouteWay};
+pub use spending::{ClassSpending, Spending, Stopped, TenantSpending};
 pub use status::{ConfigStatus, ListenerStatus, MemoryStatus, RecordsState, RecordsStatus, Status};
 pub use time::Timestamp;
 pub use trace::{Direction, LegName, Trace, TraceEntry};
@@ -44,6 +46,8 @@ pub mod paths {
     pub const STATUS: &str = "/v1/status";
     /// `GET`: [`Phones`](super::Phones).
     pub const PHONES: &str = "/v1/phones";
+    /// `GET`: [`Spending`](super::Spending).
+    pub const FRAUD: &str = "/v1/fraud";
     /// `GET`: [`Lines`](super::Lines).
     pub const LINES: &str = "/v1/lines";
     /// `GET`: [`Registrations`](super::Registrations).

@@ -17,6 +17,7 @@ mod read_acme;
 mod read_detect;
 mod read_edge;
 mod read_failover;
+mod read_fraud;
 mod read_listen;
 mod read_methods;
 mod read_peer;
@@ -35,9 +36,9 @@ use toml::de::DeTable;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
-    Accepted, Account, Acme, Config, DialTo, Dialling, Edge, Hep, KernelMedia, Listen, LogFormat,
-    MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError, SecretSource,
-    Site, Tenant,
+    Accepted, Account, Acme, Config, DialTo, Dialling, Edge, Fraud, Hep, KernelMedia, Listen,
+    LogFormat, MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError,
+    SecretSource, Site, Tenant,
 };
 pub use read_phones::is_user_name;
 pub(crate) use values::spoken;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ringfence_base::Secret;
 use ringfence_base::net::Transport;
+use ringfence_detect::fraud::policy::Policy;
 use ringfence_detect::ladder::Modes;
 use ringfence_rtp::srtp::Suite;
 use ringfence_session::account::Registering;
@@ -262,6 +263,19 @@ pub struct Tenant {
     pub display_name: String,
     /// ISO 3166 alpha-2 country.
     pub country: String,
+    /// What dear calls are let out (`[tenant.NAME.fraud]`).
+    pub fraud: Fraud,
+}
+
+/// What dear calls of a tenant are let out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fraud {
+    /// The policy, but for the size of the tenant, which its sites say.
+    pub policy: Policy,
+    /// Where the PIN is that lets a call through.
+    pub pin: Option<SecretSource>,
+    /// The file of destinations, if there is one.
+    pub destinations: Option<PathBuf>,
 }
 
 /// A place of a tenant (`[site.NAME]`).

@@ -1,10 +1,10 @@
 //! `[tenant.NAME]` and `[site.NAME]`.
 
 use super::model::{Site, Tenant};
-use super::read_policy;
 use super::report::Report;
 use super::table::{Named, Section};
 use super::values;
+use super::{read_fraud, read_policy};
 
 /// Most channels and most calls a second; 0 is no limit.
 pub(super) const LIMIT_MAX: u64 = 1_000_000;
@@ -14,15 +14,19 @@ pub(super) fn tenant(report: &mut Report<'_>, named: &Named<'_>) -> Tenant {
     let mut section = Section::new(report, &format!("tenant.{}", named.name), named.table);
     let display_name = section.parsed("name", values::display_name);
     let country = section.parsed("country", values::country);
+    let fraud = section.table("fraud");
     section.require(
         "country",
         "write country = \"US\" (two letters of ISO 3166)",
     );
     section.finish();
+    let country = country.unwrap_or_default();
+    let fraud = read_fraud::read(report, named.name, &country, fraud);
     Tenant {
         name: named.name.to_owned(),
         display_name: display_name.unwrap_or_else(|| named.name.to_owned()),
-        country: country.unwrap_or_default(),
+        country,
+        fraud,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a tenant has decided about dear calls.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::destinations::{Class, Country, Destination, Destinations};
@@ -73,8 +74,19 @@ impl Rule {
     }
 }
 
+/// As it is written.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::Class(class) => f.write_str(class.as_str()),
+            Rule::Country(country) => f.write_str(country.as_str()),
+            Rule::Prefix(digits) => write!(f, "+{digits}"),
+        }
+    }
+}
+
 /// A tenant's policy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// What is done with a verdict.
     pub mode: Mode,

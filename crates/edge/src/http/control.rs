@@ -14,8 +14,8 @@ use axum::{Json, Router};
 use http_body_util::channel::{Channel, Sender};
 use ringfence_control::api::{
     ApiError, Blocks, CallRecord, Calls, CaptureQuery, Explanation, HangUp, Incidents, Lifted,
-    Lines, Phones, Records as RecordsPage, Registrations, Reload, RouteAnswer, RouteQuery, Status,
-    Trace, paths,
+    Lines, Phones, Records as RecordsPage, Registrations, Reload, RouteAnswer, RouteQuery,
+    Spending, Status, Trace, paths,
 };
 use ringfence_control::rehearse::rehearse;
 use ringfence_session::call_id::CallId;
@@ -47,6 +47,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(paths::STATUS, get(status))
         .route(paths::LINES, get(lines))
         .route(paths::PHONES, get(phones))
+        .route(paths::FRAUD, get(fraud))
         .route(paths::REGISTRATIONS, get(registrations))
         .route(paths::CALLS, get(calls))
         .route(paths::CAPTURE, get(capture))
@@ -83,6 +84,10 @@ async fn lines(State(shared): Edge) -> Json<Lines> {
 
 async fn phones(State(shared): Edge) -> Json<Phones> {
     Json(Phones::new(&shared.applied.load().plan, unix_now()))
+}
+
+async fn fraud(State(shared): Edge) -> Json<Spending> {
+    Json(Spending::new(&shared.applied.load().plan, unix_now()))
 }
 
 #[derive(Deserialize)]

@@ -18,6 +18,9 @@ use ringfence_control::api::RecordsState;
 use ringfence_media::DropReason;
 use ringfence_session::refusal::RefusalReason;
 
+use ringfence_session::plan::Tenant;
+
+use crate::clock::unix_now;
 use crate::host;
 use crate::run::shared::Shared;
 use crate::stream::CloseReason;
@@ -82,6 +85,9 @@ fn publish_edge(shared: &Shared) {
         counter!("ringfence_hep_lost_total").absolute(export.lost.load(Relaxed));
     }
     publish_judge(shared);
+    for tenant in &shared.applied.load().plan.tenants {
+        publish_spending(tenant);
+    }
     for peer in &shared.applied.load().plan.peers {
         let health = peer.usage.health();
         let labels = || vec![Label::new("peer", peer.key.clone())];
@@ -110,6 +116,23 @@ fn publish_judge(shared: &Shared) {
         counter!("ringfence_detect_evicted_total", "tier" => tier).absolute(evicted);
     }
     gauge!("ringfence_detect_memory_bytes").set(counters.memory.load(Relaxed) as f64);
+}
+
+/// What a tenant's calls have cost today, by class.
+fn publish_spending(tenant: &Tenant) {
+    let Some(status) = tenant.spend.status(unix_now()) else {
+        return;
+    };
+    let labels = || vec![Label::new("tenant", tenant.key.clone())];
+    let alarm = f64::from(u8::from(status.alarm_until.is_some()));
+    gauge!("ringfence_spending_alarm", labels()).set(alarm);
+    counter!("ringfence_spending_judged_total", labels()).absolute(status.counts.judged);
+    counter!("ringfence_spending_pins_total", labels()).absolute(status.counts.pins);
+    for (class, spent, _) in status.spent {
+        let mut labels = labels();
+        labels.push(Label::new("class", class.as_str()));
+        gauge!("ringfence_spending_today", labels).set(spent.as_units());
+    }
 }
 
 fn publish_worker(worker: &WorkerSnapshot) {
@@ -159,6 +182,8 @@ fn publish_calls(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<'_
         .absolute(calls.challenges_unanswered);
     counter!("ringfence_requests_total", label()).absolute(calls.requests);
     counter!("ringfence_responses_total", label()).absolute(calls.responses);
+    counter!("ringfence_spending_observed_total", label()).absolute(calls.spending_observed);
+    counter!("ringfence_spending_cut_total", label()).absolute(calls.spending_cut);
     counter!("ringfence_events_lost_total", label()).absolute(calls.events_lost);
     for (reason, count) in RefusalReason::ALL.iter().zip(calls.refused) {
         counter!("ringfence_refused_total", with("reason", reason.as_str())).absolute(count);

@@ -1,11 +1,13 @@
 //! Puts `x` in the place of secrets, byte for byte, so that lengths in a message stay true.
 //!
-//! Which bytes are secret is said in one place for all sinks: [`ringfence_sip::secrets`].
+//! Which bytes are secret is said in one place for all sinks: [`ringfence_sip::secrets`], and
+//! [`ringfence_session::spend`] for PINs that were dialled.
 
 use std::ops::Range;
 
 /// Masks every secret in `message`.
 pub fn mask(message: &mut [u8]) {
+    ringfence_session::spend::hide_pins(message);
     let places: Vec<Range<usize>> = ringfence_sip::secrets(message).collect();
     for place in places {
         let secret = message.get_mut(place).unwrap_or_default();
@@ -48,6 +50,14 @@ mod tests {
         check(
             "Authentication-Info: rspauth=ab12,nc=1\n",
             "Authentication-Info: rspauth=xxxx,nc=1\n",
+        );
+    }
+
+    #[test]
+    fn dialled_pins_are_masked_byte_for_byte() {
+        check(
+            "INVITE sip:*493817*15550100@h SIP/2.0\r\nTo: <sip:*493817*15550100@h>\r\n",
+            "INVITE sip:*xxxxxx*15550100@h SIP/2.0\r\nTo: <sip:*xxxxxx*15550100@h>\r\n",
         );
     }
 

@@ -440,6 +440,17 @@ impl Worker {
                     user,
                     bindings,
                 } => self.records.registered(group, user, bindings),
+                Event::SpendingStopped {
+                    call,
+                    tenant,
+                    verdict,
+                } => {
+                    if let Some(suppressed) = self.refusal_log.pass(now) {
+                        tracing::warn!(%call, tenant, decision = verdict.decision.as_str(),
+                            enforced = verdict.enforced, why = verdict.sentence, suppressed,
+                            "a call was not simply let out");
+                    }
+                }
                 Event::Refused { flow, reason } => self.log_refusal(now, flow.remote, reason),
             }
         }

@@ -258,6 +258,12 @@ impl World {
         }
     }
 
+    /// The wall clock of the core.
+    pub fn core_time(&self) -> UnixTime {
+        let micros = (self.now.as_nanos() / 1_000) as i64;
+        UnixTime::from_micros(1_795_000_000_000_000 - 1_000_000 + micros)
+    }
+
     /// Lets time pass, timer by timer.
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
@@ -372,6 +378,7 @@ pub fn plan() -> Plan {
             key: "summit".into(),
             name: "Summit Motors".into(),
             country: "US".into(),
+            spend: Arc::default(),
         }],
         sites: vec![Site {
             key: "summit".into(),

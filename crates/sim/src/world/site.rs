@@ -76,6 +76,7 @@ pub(crate) fn plan(channels: u32) -> Plan {
             key: "summit".into(),
             name: "Summit Motors".into(),
             country: "US".into(),
+            spend: Arc::default(),
         }],
         sites: vec![Site {
             key: "summit".into(),
