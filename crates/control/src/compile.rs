@@ -209,6 +209,7 @@ fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
                 .iter()
                 .map(|rule| compile_rule(config, rule))
                 .collect(),
+            lines: site.lines,
         },
         usage: Arc::new(Usage::default()),
     }

@@ -237,6 +237,7 @@ impl Core {
 
     pub(crate) fn record(&mut self, now: Instant, key: CallKey, status: u16, ended_by: EndedBy) {
         let Some(call) = self.call(key) else { return };
+        self.learn_from(now, call);
         let answered = call.phase == Phase::Up;
         self.note_inbound(now, call);
         let site = call.plan.site(call.route.site);

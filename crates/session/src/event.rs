@@ -60,6 +60,15 @@ pub enum Event {
         /// Its key.
         key: String,
     },
+    /// Calls hold the lines of a site, so that nobody else gets through.
+    LinesUnderAttack {
+        /// The site's key.
+        site: String,
+        /// What was seen, in a sentence.
+        what: String,
+        /// Whether strangers are kept from the reserve, or it is only noted.
+        enforced: bool,
+    },
     /// A phone registered, refreshed, or took its contacts away.
     Registered {
         /// Key of the group of phones.

@@ -52,6 +52,7 @@ mod info;
 mod join;
 pub mod large;
 mod late_success;
+pub mod line_guard;
 mod location;
 mod message_relay;
 pub mod methods;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::line_guard::LinesPolicy;
 use crate::numbering::{DialRule, E164, NumberingPlan, NumbersIn, NumbersOut};
 use crate::signing::Signing;
 
@@ -89,4 +90,6 @@ pub struct SitePolicy {
     pub main_number: Option<E164>,
     /// Dial-plan rules, in order.
     pub dial: Vec<DialRule>,
+    /// What is done when calls hold its lines.
+    pub lines: LinesPolicy,
 }

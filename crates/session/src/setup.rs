@@ -167,8 +167,16 @@ impl Core {
             return Err(with_route(RefusalReason::Unregistered, 480));
         }
         let ways = self.ways(now, &plan, &route);
-        let (mut admission, first) = admit(&plan, &route, &ways, now)
-            .map_err(|refused| with_route(refused.reason, refused.status))?;
+        let request = attempt.reply.request;
+        let asked = self.ask_for_line(now, &plan, attempt.id, &route, &identity, request);
+        let would_be = asked.map_err(|closed| Refused {
+            why: Some(closed.why.into()),
+            ..with_route(RefusalReason::Channels, closed.status)
+        })?;
+        let (mut admission, first) = admit(&plan, &route, &ways, now).map_err(|refused| {
+            self.give_line_back(now, &plan, attempt.id, &route);
+            with_route(refused.reason, refused.status)
+        })?;
         if let Some(way) = ways.get(first) {
             route.go_to(&plan, way.peer);
         }
@@ -190,10 +198,14 @@ impl Core {
         if let Some(number) = &identity.replaced_by {
             route.rule.push_str(&format!(" (presents {number})"));
         }
+        if let Some(why) = would_be {
+            route.rule.push_str(&format!(" (would be refused: {why})"));
+        }
         let ways = ways.get(first..).unwrap_or_default();
         self.begin(now, attempt, route, identity, ways, admission)
             .map_err(|(reason, status)| {
                 self.discard(attempt.key);
+                self.give_line_back(now, &plan, attempt.id, &route_kept);
                 Refused {
                     reason,
                     status,

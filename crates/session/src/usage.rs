@@ -11,6 +11,7 @@ use arc_swap::ArcSwapOption;
 use ringfence_base::{Instant, UnixTime};
 
 use crate::health::Standing;
+use crate::line_guard::Lines;
 use crate::registration::RegistrationView;
 
 /// Counters of one peer or one site.
@@ -31,6 +32,8 @@ pub struct Usage {
     options_missed: AtomicU32,
     /// Whether it is in use for new calls.
     pub standing: Standing,
+    /// Of a site: its lines under attack, and its tenant's known callers.
+    pub lines: Lines,
     /// The registration with the peer, if there is to be one.
     registration: ArcSwapOption<RegistrationView>,
 }

@@ -14,6 +14,7 @@ use ringfence_detect::ladder::Modes;
 use ringfence_rtp::srtp::Suite;
 use ringfence_session::account::Registering;
 use ringfence_session::failover::Failover;
+use ringfence_session::line_guard::LinesPolicy;
 use ringfence_session::methods::Methods;
 use ringfence_session::numbering::{DialPattern, E164};
 use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKind, Strangers};
@@ -297,6 +298,8 @@ pub struct Site {
     pub main_number: Option<E164>,
     /// `[[site.NAME.dial]]`, in order.
     pub dial: Vec<Dialling>,
+    /// `tdos`, `reserve_known` and `utc_offset`.
+    pub lines: LinesPolicy,
 }
 
 impl Site {

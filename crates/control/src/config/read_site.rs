@@ -1,5 +1,7 @@
 //! `[tenant.NAME]` and `[site.NAME]`.
 
+use ringfence_session::line_guard::LinesPolicy;
+
 use super::model::{Site, Tenant};
 use super::report::Report;
 use super::table::{Named, Section};
@@ -45,6 +47,17 @@ pub(super) fn site(
     let channels = section.integer("channels", 0..=LIMIT_MAX);
     let emergency = section.list("emergency", values::dialled);
     let (main_number, dial) = read_policy::site(&mut section, trunks);
+    let lines = LinesPolicy {
+        mode: section
+            .parsed("tdos", values::lines_mode)
+            .unwrap_or_default(),
+        reserve_known: section
+            .integer("reserve_known", 0..=LIMIT_MAX)
+            .map(|channels| channels as u32),
+        utc_offset_minutes: section
+            .parsed("utc_offset", values::utc_offset)
+            .unwrap_or_default(),
+    };
     section.finish();
     Site {
         name: named.name.to_owned(),
@@ -55,5 +68,6 @@ pub(super) fn site(
         emergency: emergency.unwrap_or_default(),
         main_number,
         dial,
+        lines,
     }
 }

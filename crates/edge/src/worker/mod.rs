@@ -413,6 +413,13 @@ impl Worker {
                     tracing::error!(call = %id, last_messages = %Escaped(dump),
                         "a call's machine panicked; the call was ended");
                 }
+                Event::LinesUnderAttack {
+                    site,
+                    what,
+                    enforced,
+                } => {
+                    tracing::warn!(%site, enforced, "calls hold the lines: {what}");
+                }
                 Event::LineQuarantined {
                     kind,
                     key,

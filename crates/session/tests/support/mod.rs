@@ -391,6 +391,7 @@ pub fn plan() -> Plan {
                 numbering: numbering::numbering_plan("US"),
                 main_number: numbering::E164::new("13305550100"),
                 dial: Vec::new(),
+                lines: Default::default(),
             },
             usage: Arc::default(),
         }],

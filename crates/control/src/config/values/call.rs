@@ -1,8 +1,9 @@
 //! Numbers, SRTP suites, headers: what a call is made of.
 
 use ringfence_rtp::srtp::Suite;
+use ringfence_session::line_guard::LinesMode;
 
-use super::Fault;
+use super::{Fault, one_of};
 use crate::config::model::Numbers;
 use crate::config::suggest::{listed, nearest};
 
@@ -40,6 +41,35 @@ pub(in crate::config) fn dialled(text: &str) -> Result<String, Fault> {
         "cannot be dialled",
         "write the digits as people dial them, e.g. \"911\"",
     ))
+}
+
+/// What is done when calls hold a site's lines.
+pub(in crate::config) fn lines_mode(text: &str) -> Result<LinesMode, Fault> {
+    one_of(
+        text,
+        &[
+            ("enforce", LinesMode::Enforce),
+            ("observe", LinesMode::Observe),
+            ("off", LinesMode::Off),
+        ],
+    )
+}
+
+/// How far local time is ahead of UTC, in minutes: `+01:00`, `-05:00`.
+pub(in crate::config) fn utc_offset(text: &str) -> Result<i16, Fault> {
+    let read = || {
+        let (sign, rest) = match text.split_at_checked(1)? {
+            ("+", rest) => (1, rest),
+            ("-", rest) => (-1, rest),
+            _ => return None,
+        };
+        let (hours, minutes) = rest.split_once(':')?;
+        let two = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        let good = two(hours) && two(minutes);
+        let (hours, minutes): (i16, i16) = (hours.parse().ok()?, minutes.parse().ok()?);
+        (good && hours <= 14 && minutes < 60).then_some(sign * (hours * 60 + minutes))
+    };
+    read().ok_or_else(|| Fault::new("is no offset from UTC", "write it like \"-05:00\""))
 }
 
 /// An SRTP suite by its registered name.

@@ -16,7 +16,9 @@ use super::suggest::{listed, nearest};
 pub(super) use address::{
     certificate_name, host_name, media_range, network, peer_uri, socket_address,
 };
-pub(super) use call::{SUITES, codec, dialled, media_type, numbers, passed_header, suite};
+pub(super) use call::{
+    SUITES, codec, dialled, lines_mode, media_type, numbers, passed_header, suite, utc_offset,
+};
 pub(crate) use unit::spoken;
 pub(super) use unit::{duration, size};
 pub(super) use web::origin;

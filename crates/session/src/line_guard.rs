@@ -1,0 +1,351 @@
+//! A site's lines kept open under a telephony denial of service: the admission machine of
+//! `detect` between routing and channels.
+//!
+//! Inbound trunk calls are offered to it, outbound ones and ends of calls are told it, and known
+//! callers are learned from answered calls with sound both ways. Workers share one machine for each
+//! site behind a lock of its own, which is held for no longer than a table look-up takes.
+//!
+//! Nobody can be asked by voice here yet: strangers find the reserve closed during an alarm and
+//! hear 486, which lets them try again and makes no carrier fail over.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ringfence_base::{HashKey, Instant, UnixTime};
+use ringfence_detect::callers::{CALLERS_MAX, CallerKey, KnownCallers, Standing, Talk};
+use ringfence_detect::event::{CallRef, SiteRef};
+use ringfence_detect::tdos::Gate;
+use ringfence_detect::tdos::baseline::HourOfWeek;
+use ringfence_detect::tdos::gate::{AttackMode, Counts, Profile};
+use ringfence_detect::tdos::offer::{CallingNumber, Offer, Upstream, Verdict};
+use ringfence_sip::{HeaderName, Message};
+
+use crate::call::{Call, Side};
+use crate::call_id::CallId;
+use crate::cdr::Direction;
+use crate::core::Core;
+use crate::event::Event;
+use crate::identity::Identity;
+use crate::numbering::Number;
+use crate::plan::{Plan, Site};
+use crate::routing::Route;
+
+/// What is done about calls that hold a site's lines (`tdos`, `reserve_known` and `utc_offset` of a
+/// site).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinesPolicy {
+    /// Whether anybody watches, and acts.
+    pub mode: LinesMode,
+    /// Channels that strangers never fill during an alarm; `None` is three in eight.
+    pub reserve_known: Option<u32>,
+    /// How far local time is ahead of UTC, in minutes.
+    pub utc_offset_minutes: i16,
+}
+
+/// `tdos` of a site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinesMode {
+    /// Strangers are kept from the reserve while an attack holds the lines.
+    Enforce,
+    /// It is noted what would have been done.
+    Observe,
+    /// Nobody watches.
+    #[default]
+    Off,
+}
+
+/// What workers know together of a site's lines, and of its tenant's callers.
+#[derive(Debug, Default)]
+pub struct Lines {
+    watched: OnceLock<Box<Mutex<Watched>>>,
+    callers: OnceLock<Box<Mutex<KnownCallers>>>,
+    /// Until when an operator knows of an attack, in nanoseconds; 0 is never.
+    attack_until: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Watched {
+    gate: Gate,
+    last_emergency: Option<Instant>,
+}
+
+/// How a site's lines stand, for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinesView {
+    /// Since when there is an alarm.
+    pub alarm_since: Option<Instant>,
+    /// Until when an operator said that there is an attack.
+    pub attack_until: Option<Instant>,
+    /// Counts since the start.
+    pub counts: Counts,
+    /// Numbers that are remembered for the tenant.
+    pub callers: usize,
+}
+
+impl Lines {
+    /// An operator knows of an attack until then, or takes it back.
+    pub fn set_attack_mode(&self, until: Option<Instant>) {
+        let until = until.map_or(0, Instant::as_nanos);
+        self.attack_until.store(until, Relaxed);
+    }
+
+    /// How the lines stand at `now`.
+    pub fn view(&self, now: Instant) -> LinesView {
+        let attack_until = self.attack_until().filter(|until| *until > now);
+        let callers = self.callers.get().map_or(0, |callers| lock(callers).len());
+        let Some(watched) = self.watched.get() else {
+            return LinesView {
+                attack_until,
+                callers,
+                ..LinesView::default()
+            };
+        };
+        let mut watched = lock(watched);
+        watched.gate.handle_timeout(now);
+        LinesView {
+            alarm_since: watched.gate.alarm().map(|alarm| alarm.since),
+            attack_until,
+            counts: watched.gate.counts(),
+            callers,
+        }
+    }
+
+    /// Makes numbers known (contacts, or answered calls of before the start): `+` and digits.
+    pub fn import<'a>(
+        &self,
+        key: HashKey,
+        numbers: impl IntoIterator<Item = &'a str>,
+        now: UnixTime,
+    ) {
+        let mut callers = self.callers(key);
+        for number in numbers {
+            callers.import(CallerKey::of(key, number), now);
+        }
+    }
+
+    fn attack_until(&self) -> Option<Instant> {
+        Some(self.attack_until.load(Relaxed))
+            .filter(|nanos| *nanos > 0)
+            .map(Instant::from_nanos)
+    }
+
+    fn callers(&self, key: HashKey) -> MutexGuard<'_, KnownCallers> {
+        let make = || Box::new(Mutex::new(KnownCallers::new(key, CALLERS_MAX)));
+        lock(self.callers.get_or_init(make))
+    }
+
+    fn watched(&self, key: HashKey, profile: Profile, now: Instant) -> MutexGuard<'_, Watched> {
+        let make = || {
+            Box::new(Mutex::new(Watched {
+                gate: Gate::new(profile, key),
+                last_emergency: None,
+            }))
+        };
+        let mut watched = lock(self.watched.get_or_init(make));
+        watched.gate.set_profile(profile);
+        let mode = self.attack_until().filter(|until| *until > now);
+        let mode = mode.map(|until| AttackMode { until });
+        if watched.gate.attack_mode() != mode {
+            watched.gate.set_attack_mode(mode, now);
+        }
+        watched
+    }
+}
+
+/// A call that is not let in: the status for the carrier and the sentence for the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) status: u16,
+    pub(crate) why: String,
+}
+
+impl Core {
+    /// Whether a routed call may have a line of its site. Where it is only observed, the sentence that
+    /// would have refused it.
+    ///
+    /// # Errors
+    /// The call is not to be let in.
+    pub(crate) fn ask_for_line(
+        &mut self,
+        now: Instant,
+        plan: &Plan,
+        id: CallId,
+        route: &Route,
+        identity: &Identity,
+        message: &Message<'_>,
+    ) -> Result<Option<String>, Closed> {
+        let Some((site, mode, profile)) = watched_site(plan, route) else {
+            return Ok(None);
+        };
+        let (key, call) = (self.hash, CallRef::new(id.raw()));
+        let wall = self.unix(now);
+        let lines = &site.usage.lines;
+        let enforced = mode == LinesMode::Enforce;
+        let mut watched = lines.watched(key, profile, now);
+        let closed = match route.direction {
+            Direction::Internal => None,
+            Direction::Outbound => {
+                if route.emergency {
+                    watched.last_emergency = Some(now);
+                } else if let Some(callee) = route.called.e164 {
+                    let callee = CallerKey::of(key, &callee.to_string());
+                    tenant_lines(plan, site)
+                        .callers(key)
+                        .note_outbound(callee, wall);
+                }
+                let free = watched.gate.outbound(call, now, route.emergency);
+                (!free).then(|| Closed {
+                    status: 503,
+                    why: "all channels are in use but the one for emergencies".to_owned(),
+                })
+            }
+            Direction::Inbound => {
+                let number = caller_of(plan, site, route, identity);
+                let caller = number.as_ref().map(|number| CallerKey::of(key, number));
+                let standing = caller.map_or(Standing::Stranger, |caller| {
+                    tenant_lines(plan, site).callers(key).standing(caller, wall)
+                });
+                let offer = Offer {
+                    call,
+                    at: now,
+                    hour: HourOfWeek::of(wall, site.policy.lines.utc_offset_minutes),
+                    caller,
+                    standing,
+                    emergency: watched.is_call_back(now, message),
+                    upstream: Upstream {
+                        number: CallingNumber::read(number.as_deref()),
+                        ..Upstream::default()
+                    },
+                };
+                let ruling = watched.gate.offer(&offer);
+                match ruling.verdict {
+                    Verdict::Shed { status } => {
+                        if !enforced {
+                            watched.gate.let_in(&offer);
+                        }
+                        Some(Closed {
+                            status,
+                            why: ruling.why,
+                        })
+                    }
+                    Verdict::Admit | Verdict::Screen { .. } => None,
+                }
+            }
+        };
+        let found = std::iter::from_fn(|| watched.gate.poll_finding());
+        let found: Vec<_> = found.collect();
+        drop(watched);
+        for finding in found {
+            self.emit(Event::LinesUnderAttack {
+                site: site.key.clone(),
+                what: finding.explain(),
+                enforced,
+            });
+        }
+        match closed {
+            Some(closed) if enforced => Err(closed),
+            Some(closed) => Ok(Some(closed.why)),
+            None => Ok(None),
+        }
+    }
+
+    /// A call that was let in never came to be.
+    pub(crate) fn give_line_back(&self, now: Instant, plan: &Plan, id: CallId, route: &Route) {
+        if let Some((site, _, profile)) = watched_site(plan, route) {
+            let mut watched = site.usage.lines.watched(self.hash, profile, now);
+            watched.gate.ended(CallRef::new(id.raw()), None, now);
+        }
+    }
+
+    /// A call is over: its line is free, and its caller may be known from now on.
+    pub(crate) fn learn_from(&self, now: Instant, call: &Call) {
+        let Some((site, _, profile)) = watched_site(&call.plan, &call.route) else {
+            return;
+        };
+        let answered = call.facts.answered_at.map(|at| now.saturating_since(at));
+        let in_alarm = {
+            let mut watched = site.usage.lines.watched(self.hash, profile, now);
+            let in_alarm = watched.gate.alarm().is_some();
+            watched
+                .gate
+                .ended(CallRef::new(call.id.raw()), answered, now);
+            in_alarm
+        };
+        let outbound = call.route.direction == Direction::Outbound;
+        let number = match outbound {
+            true => call.route.called.e164.map(|number| number.to_string()),
+            false => caller_of(&call.plan, site, &call.route, &call.identity),
+        };
+        let (Some(duration), Some(number)) = (answered, number) else {
+            return;
+        };
+        if call.route.emergency || call.route.direction == Direction::Internal {
+            return;
+        }
+        let heard = |side| {
+            let record = call.media.record(&self.media, side);
+            record.is_some_and(|record| record.packets_received > 0)
+        };
+        let talk = Talk {
+            outbound,
+            duration,
+            two_way: Side::BOTH.into_iter().all(heard),
+            in_alarm: in_alarm && !outbound,
+        };
+        let key = CallerKey::of(self.hash, &number);
+        let mut callers = tenant_lines(&call.plan, site).callers(self.hash);
+        callers.learn(key, talk, self.unix(now));
+    }
+}
+
+impl Watched {
+    /// Whether a call answers an emergency call of the site: it says so (RFC 7090), and there was
+    /// one lately. The first alone is anybody's word.
+    fn is_call_back(&self, now: Instant, message: &Message<'_>) -> bool {
+        let lately = self
+            .last_emergency
+            .is_some_and(|at| now.saturating_since(at) < CALL_BACK_AFTER_EMERGENCY);
+        let mut priority = message.values(HeaderName::Priority).take(1);
+        lately && priority.any(|value| value.trim_ascii().eq_ignore_ascii_case(b"psap-callback"))
+    }
+}
+
+/// The site of a route if its lines are watched, how, and with how many channels.
+fn watched_site<'a>(plan: &'a Plan, route: &Route) -> Option<(&'a Site, LinesMode, Profile)> {
+    let site = plan.site(route.site)?;
+    let policy = site.policy.lines;
+    let mode = policy.mode;
+    if mode == LinesMode::Off || site.channels == 0 {
+        return None;
+    }
+    let mut profile = Profile::new(SiteRef::new(route.site.raw()), site.channels);
+    profile.reserve_known = policy.reserve_known.unwrap_or(profile.reserve_known);
+    profile.voice = false;
+    Some((site, mode, profile))
+}
+
+/// Where the known callers of a site's tenant are: with the tenant's first site.
+pub fn tenant_lines<'a>(plan: &'a Plan, site: &'a Site) -> &'a Lines {
+    let mut sites = plan.sites.iter();
+    let first = sites.find(|other| other.tenant == site.tenant);
+    &first.unwrap_or(site).usage.lines
+}
+
+/// Who calls from outside, in international form where there is one.
+fn caller_of(plan: &Plan, site: &Site, route: &Route, identity: &Identity) -> Option<String> {
+    let real = identity.real.as_deref()?;
+    let form = plan
+        .peer(route.ingress)
+        .map_or_else(Default::default, |peer| peer.policy.numbers_in);
+    let number = Number::read(real, form, site.policy.numbering);
+    Some(number.e164.map_or(number.text, |number| number.to_string()))
+}
+
+/// A poisoned lock is taken over: what it guards is counters.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// So long after an emergency call its call backs pass everything.
+const CALL_BACK_AFTER_EMERGENCY: Duration = Duration::from_secs(30 * 60);

@@ -1,0 +1,134 @@
+//! A site's lines under a telephony denial of service: strangers are kept from the reserve, known
+//! callers and emergency calls are not.
+
+mod support;
+
+use std::time::Duration;
+
+use ringfence_session::event::Event;
+use ringfence_session::line_guard::LinesMode;
+use support::*;
+
+fn guarded(mode: LinesMode) -> World {
+    World::with(|plan| plan.sites[0].policy.lines.mode = mode)
+}
+
+/// The carrier offers a call under a number: whether it reaches the PBX, else the status.
+fn offer(world: &mut World, number: &str) -> Result<(), String> {
+    let mut caller = Caller::new(CARRIER, "+13305550100");
+    caller.call_id = format!("call-of-{number}-at-{:?}", world.now);
+    caller.branch = number.bytes().map(u32::from).sum::<u32>() * 1_000 + world.sent.len() as u32;
+    let invite = caller.request("INVITE", Some(&sdp("198.51.100.21", 7000, "")));
+    let invite = invite.replace("+15551234567", number).replace(
+        "secretbranch",
+        &format!("branch{}", number.trim_start_matches('+')),
+    );
+    world.deliver(CARRIER, &invite);
+    let sent: Vec<String> = world
+        .sent
+        .iter()
+        .map(|sent| sent.start().to_owned())
+        .collect();
+    world.sent.clear();
+    match sent.iter().any(|start| start.starts_with("INVITE")) {
+        true => Ok(()),
+        false => Err(sent.join(" ")),
+    }
+}
+
+/// Strangers call each second.
+fn flood(world: &mut World) -> Vec<Result<(), String>> {
+    let call = |number| {
+        let outcome = offer(world, &format!("+1212555{number:04}"));
+        world.pass(Duration::from_secs(1));
+        world.sent.clear();
+        outcome
+    };
+    (1_000..1_020).map(call).collect()
+}
+
+#[test]
+fn a_flood_fills_the_strangers_lines_only_and_hears_busy() {
+    let mut world = guarded(LinesMode::Enforce);
+    let outcomes = flood(&mut world);
+    let through = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!((3..=6).contains(&through), "{outcomes:?}");
+    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        assert!(refused.contains("486"), "{refused}");
+    }
+    let alarm = |event: &&Event| matches!(event, Event::LinesUnderAttack { enforced: true, .. });
+    assert_eq!(world.events.iter().filter(alarm).count(), 1);
+    let last = world.cdrs.last().map(|cdr| cdr.rule.clone());
+    assert!(last.is_some_and(|rule| rule.contains("an attack fills the lines")));
+}
+
+#[test]
+fn a_known_caller_gets_through_a_flood() {
+    let mut world = guarded(LinesMode::Enforce);
+    // The site called this number this morning.
+    let mut pbx = Caller::new(PBX, "+13125550123");
+    let invite = pbx.request("INVITE", Some(&sdp("192.0.2.11", 7000, "")));
+    world.deliver(PBX, &invite);
+    let invite = world.take(CARRIER, "INVITE");
+    world.deliver(CARRIER, &invite.answer("486 Busy Here", CARRIER, None));
+    world.sent.clear();
+    flood(&mut world);
+    assert!(offer(&mut world, "+12125559999").is_err());
+    assert_eq!(offer(&mut world, "+13125550123"), Ok(()));
+}
+
+#[test]
+fn an_emergency_call_goes_out_of_a_flood_and_ends_of_calls_free_lines() {
+    let mut world = guarded(LinesMode::Enforce);
+    flood(&mut world);
+    let mut pbx = Caller::new(PBX, "911");
+    let invite = pbx.request("INVITE", Some(&sdp("192.0.2.11", 7000, "")));
+    world.deliver(PBX, &invite);
+    world.take(CARRIER, "INVITE");
+    world.sent.clear();
+    // Nobody answers the strangers: they are gone after the longest ringing, and the alarm with
+    // them.
+    world.pass(Duration::from_secs(700));
+    world.sent.clear();
+    assert_eq!(offer(&mut world, "+12125559999"), Ok(()));
+}
+
+#[test]
+fn observing_notes_and_refuses_nobody() {
+    let mut world = guarded(LinesMode::Observe);
+    let outcomes = flood(&mut world);
+    let through = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(through, 8, "all channels: {outcomes:?}");
+    let noted = |event: &&Event| {
+        matches!(
+            event,
+            Event::LinesUnderAttack {
+                enforced: false,
+                ..
+            }
+        )
+    };
+    assert_eq!(world.events.iter().filter(noted).count(), 1);
+    world.pass(Duration::from_secs(300));
+    let would = world
+        .cdrs
+        .iter()
+        .filter(|cdr| cdr.rule.contains("(would be refused: "));
+    assert!(would.count() >= 2);
+}
+
+#[test]
+fn nothing_is_watched_unless_asked_for() {
+    let mut world = World::new();
+    let through = flood(&mut world)
+        .iter()
+        .filter(|outcome| outcome.is_ok())
+        .count();
+    assert_eq!(through, 8);
+    assert!(
+        world
+            .events
+            .iter()
+            .all(|event| !matches!(event, Event::LinesUnderAttack { .. }))
+    );
+}
