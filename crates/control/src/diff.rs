@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ringfence_base::net::Transport;
-use ringfence_session::large::LargeRequests;
 use ringfence_detect::fraud::destinations::Class;
+use ringfence_session::large::LargeRequests;
 use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;

@@ -50,7 +50,7 @@ impl Source {
             Transport::Udp => proof,
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                 Proof::StreamEstablished
-            },
+            }
         };
         Source {
             remote: SocketAddr::new(flow.remote.ip().to_canonical(), flow.remote.port()),

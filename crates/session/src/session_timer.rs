@@ -413,11 +413,11 @@ impl Core {
         client: ClientId,
         bytes: Bytes,
     ) {
-        if let Some(call) = self.call_mut(key) {
-            if let Some(bridge) = &mut call.bridge {
-                bridge.client = client;
-                bridge.client_cseq += 1;
-            }
+        if let Some(call) = self.call_mut(key)
+            && let Some(bridge) = &mut call.bridge
+        {
+            bridge.client = client;
+            bridge.client_cseq += 1;
         }
         self.send_invite_of(now, key, client, peer, flow, bytes);
     }

@@ -315,7 +315,10 @@ impl Writer {
             _ => self.packets.segments(seen.from, seen.to, &seen.bytes),
         };
         let way = if seen.sent { Way::Out } else { Way::In };
-        let comment = seen.transport.is_secure().then_some("TLS, decrypted by the edge");
+        let comment = seen
+            .transport
+            .is_secure()
+            .then_some("TLS, decrypted by the edge");
         let place = (u32::from(seen.listener.raw()), micros(seen.at));
         for packet in packets {
             let before = self.out.len();
