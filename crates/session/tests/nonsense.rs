@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ringfence_base::Flow;
 use ringfence_session::core::Input;
+use ringfence_session::plan::Network;
 use ringfence_session::refusal::RefusalReason;
 use ringfence_sip::HeaderName;
 use support::*;
@@ -45,13 +46,12 @@ fn answers_of_nonsense_are_counted_and_touch_no_other_call() {
     let (caller, invite) = world.answered_call();
     let forged = invite.answer("200 OK", PBX, None);
     for nonsense in [
-        // No CSeq, a CSeq of another method, a To without end, a branch of nobody, a status of
-        // no class, and a whole answer that belongs to nothing.
+        // No CSeq, a CSeq of another method, a To without end, a branch of nobody, and a
+        // whole answer that belongs to nothing.
         forged.replace("CSeq: ", "X-CSeq: "),
         forged.replace("INVITE\r\n", "SUBSCRIBE\r\n"),
         forged.replace("To: <sip:", "To: <<sip:"),
         forged.replace("branch=z9hG4bK", "branch=z9hG4bKx"),
-        forged.replace("200 OK", "999 Whatever"),
         forged.replace("Call-ID: ", "Call-ID: x"),
     ] {
         world.deliver(PBX, &nonsense);
@@ -76,15 +76,18 @@ fn a_peer_at_another_address_is_a_stranger_until_the_configuration_says_so() {
 
 #[test]
 fn a_bye_for_the_call_from_another_address_of_its_peer_is_no_strangers() {
-    let mut world = World::new();
+    let mut world = World::with(|plan| {
+        let block = Network::new("198.51.100.0".parse().unwrap(), 24);
+        plan.peers[0].accept = vec![block.unwrap()];
+    });
     let (mut caller, _) = world.answered_call();
     let bye = caller.request("BYE", None);
     world.deliver(STRANGER, &bye);
     world.nothing_sent();
     assert_eq!(refused(&world, RefusalReason::Stranger), 1);
     // The carrier's block is its own: another of its servers may end the call.
-    world.deliver("198.51.100.77:5062", &bye);
-    world.take("198.51.100.77:5062", "200");
+    world.deliver("198.51.100.77:5060", &bye);
+    world.take("198.51.100.77:5060", "200");
     let bye = world.take(PBX, "BYE");
     world.deliver(PBX, &bye.answer("200 OK", PBX, None));
     world.all_over();

@@ -423,7 +423,11 @@ mod tests {
         check("GET /", "POST /", WebSocketError::Handshake);
         check("HTTP/1.1", "HTTP/1.0", WebSocketError::Handshake);
         check("Version: 13", "Version: 8", WebSocketError::Handshake);
-        check("bm9uY2U=", "", WebSocketError::Handshake);
+        check(
+            "dGhlIHNhbXBsZSBub25jZQ==",
+            "dGhl",
+            WebSocketError::Handshake,
+        );
         check("Upgrade: W", "X: W", WebSocketError::Handshake);
         check("chat, sip", "chat", WebSocketError::Subprotocol);
         let mut web = WebSocket::default();
