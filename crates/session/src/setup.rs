@@ -187,12 +187,15 @@ impl Core {
             pin: attempt.pin,
         };
         self.may_spend(now, &mut route, &identity, &asking, &mut admission)
-            .map_err(|why| Refused {
-                reason: RefusalReason::Spending,
-                status: 603,
-                route: Some(Box::new(route.clone())),
-                asks_pin: why.contains("*PIN*"),
-                why: Some(why),
+            .map_err(|why| {
+                self.give_line_back(now, &plan, attempt.id, &route);
+                Refused {
+                    reason: RefusalReason::Spending,
+                    status: 603,
+                    route: Some(Box::new(route.clone())),
+                    asks_pin: why.contains("*PIN*"),
+                    why: Some(why),
+                }
             })?;
         let route_kept = Box::new(route.clone());
         if let Some(number) = &identity.replaced_by {

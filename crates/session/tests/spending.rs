@@ -12,6 +12,7 @@ use ringfence_detect::fraud::policy::{Mode, Policy};
 use ringfence_session::cdr::{EndedBy, Outcome};
 use ringfence_session::core::Input;
 use ringfence_session::event::Event;
+use ringfence_session::line_guard::LinesMode;
 use ringfence_session::plan::Plan;
 use ringfence_session::refusal::RefusalReason;
 use ringfence_session::spend::{FUSE_CAUSE, Guard};
@@ -91,6 +92,21 @@ fn a_dear_call_nobody_vouched_for_never_leaves_and_the_record_says_why() {
     });
     assert!(told);
     world.all_over();
+}
+
+#[test]
+fn a_refused_call_holds_no_line() {
+    let mut world = World::with(|plan| {
+        plan.tenants[0].spend = guard(|_| {});
+        plan.sites[0].policy.lines.mode = LinesMode::Enforce;
+    });
+    let channels = world.plan.sites[0].channels;
+    for number in 0..2 * channels {
+        invite(&mut world, &format!("+8816123456{number:02}"));
+        refused(&mut world, "603");
+    }
+    invite(&mut world, "+15550001111");
+    world.take(CARRIER, "INVITE");
 }
 
 #[test]
