@@ -9,13 +9,15 @@ use ringfence_peers::net::{self, Network};
 use ringfence_peers::process::Process;
 use ringfence_peers::tools;
 
+/// The system's, for another one in the path does not see the system's libraries.
+const PYTHON: &str = "/usr/bin/python3";
 const LIBRARY: &str = "/usr/lib/python3/dist-packages/websockets/__init__.py";
 const PHONES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/web_phones.py");
 
 #[test]
 fn two_phones_register_and_call_over_plain_and_secure_websocket_rfc7118() {
     let name = "two_phones_register_and_call_over_plain_and_secure_websocket_rfc7118";
-    if !tools::need(name, &["python3", LIBRARY]) {
+    if !tools::need(name, &[PYTHON, LIBRARY]) {
         return;
     }
     let authority = Authority::new();
@@ -47,7 +49,7 @@ fn two_phones_register_and_call_over_plain_and_secure_websocket_rfc7118() {
         (format!("ws://{ws}/"), "-"),
         (format!("wss://{wss}/sip"), ca.to_str().expect("a path")),
     ] {
-        let mut command = Command::new("python3");
+        let mut command = Command::new(PYTHON);
         command.args([PHONES, &url, ca]);
         let mut phones = Process::start("web_phones", &mut command).expect("python starts");
         let ended = phones.wait(A_WHILE);
