@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -171,9 +171,16 @@ fn a_certificate_comes_by_itself_and_is_renewed_without_touching_a_connection_rf
     let kept = || std::fs::read(&identity).ok();
     // At once there is one, of our own; then the authority's, with its issuer's.
     let file = eventually("a certificate of the authority", kept);
-    let (first, kept_open) = eventually("it in use", || {
+    let (first, mut kept_open) = eventually("it in use", || {
         shown(ip).filter(|(chain, _)| chain.len() > 1)
     });
+    // Whoever says nothing is soon hung up on.
+    let options = format!(
+        "OPTIONS sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TLS phone.invalid;branch=z9hG4bKa\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:a@{DOMAIN}>;tag=a\r\nTo: <sip:{DOMAIN}>\r\nCall-ID: a\r\n\
+         CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    );
+    kept_open.write_all(options.as_bytes()).unwrap();
     let account = identity.with_file_name("account.json");
     for secret in [&identity, &account] {
         use std::os::unix::fs::PermissionsExt;
