@@ -58,6 +58,11 @@ const PARTS: &[Part] = &[
         run: tests,
     },
     Part {
+        name: "otel",
+        about: "traces of calls, a feature that is not built otherwise",
+        run: otel,
+    },
+    Part {
         name: "doc-tests",
         about: "the examples in docstrings",
         run: doc_tests,
@@ -261,6 +266,12 @@ fn tests(bench: &Bench) -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
+fn otel(_: &Bench) -> anyhow::Result<Tally> {
+    let mut command = repo::cargo();
+    command.args(["test", "-p", "ringfence-edge", "--features", "otel"]);
+    counted(command.args(["--lib", "traces"]))
+}
+
 fn corpus(bench: &Bench) -> anyhow::Result<Tally> {
     if bench.nextest {
         return counted(&mut nextest(bench, &["--workspace"], "test(/corpus/)"));
@@ -419,7 +430,7 @@ mod tests {
         check(&["--only", "clippy,format"], &["format", "clippy"]);
         check(
             &["--skip", "peers,bench", "--skip", "seeds,tools,corpus"],
-            &["format", "clippy", "tests", "doc-tests", "rustdoc"],
+            &["format", "clippy", "tests", "otel", "doc-tests", "rustdoc"],
         );
     }
 

@@ -273,6 +273,7 @@ fn edge(values: &mut Flat, edge: &Edge) {
     values.maybe("workers", edge.workers, Effect::Restart);
     values.restart("log", &edge.log);
     values.restart("log_format", edge.log_format.as_str());
+    values.maybe("traces", edge.traces, Effect::Restart);
     if let Some(hep) = &edge.hep {
         values.table("edge.hep".to_owned());
         values.restart("collector", hep.collector);

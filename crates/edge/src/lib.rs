@@ -26,6 +26,7 @@ pub mod tap;
 pub mod throttle;
 pub mod tls;
 mod token;
+mod traces;
 pub mod udp;
 mod view;
 pub mod worker;

@@ -91,6 +91,8 @@ pub struct Edge {
     pub log_format: LogFormat,
     /// Where copies of signalling go (`[edge.hep]`), if anywhere.
     pub hep: Option<Hep>,
+    /// Where traces of calls go by OTLP over HTTP, if anywhere.
+    pub traces: Option<SocketAddr>,
 }
 
 /// Where established plain RTP is relayed (`edge.kernel_media`).

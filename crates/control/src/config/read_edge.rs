@@ -19,6 +19,8 @@ const TRACE_BYTES_MAX: u64 = 4 << 30;
 const HEP_PORT: u16 = 9060;
 /// What an edge is called at a collector when it is not said.
 const HEP_ID: u32 = 1;
+/// The port of OTLP over HTTP.
+const OTLP_PORT: u16 = 4318;
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -81,6 +83,7 @@ fn read_edge(report: &mut Report<'_>, table: &DeTable<'_>, limits: &mut Limits) 
     if let Some(bytes) = section.parsed("trace_memory", trace_memory) {
         limits.trace_bytes = bytes;
     }
+    let traces = section.parsed("traces", |text| values::socket_address(text, OTLP_PORT));
     let hep = section.table("hep");
     section.finish();
     let hep = hep.and_then(|table| read_hep(report, table));
@@ -95,6 +98,7 @@ fn read_edge(report: &mut Report<'_>, table: &DeTable<'_>, limits: &mut Limits) 
         log: log.unwrap_or_else(|| "info".to_owned()),
         log_format: log_format.unwrap_or_default(),
         hep,
+        traces,
     }
 }
 

@@ -19,6 +19,8 @@ use ringfence_session::view::CallView;
 use ringfence_store::{Entry, Registered};
 use tokio::sync::{mpsc, watch};
 
+#[cfg(all(test, feature = "otel"))]
+pub(crate) use writer::tests::record;
 pub(crate) use writer::{RecordsThread, start};
 
 /// Records that may wait for the disk: some 60 MB.

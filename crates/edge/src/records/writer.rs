@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use super::Progress;
+use crate::traces::{self, Traces};
 
 /// Entries committed together at most.
 const BATCH_MAX: usize = 1_024;
@@ -31,6 +32,7 @@ pub(crate) fn start<R: Records + 'static>(
     store: Arc<R>,
     queue: Receiver<Entry>,
     progress: Arc<Progress>,
+    traces: Option<Traces>,
 ) -> io::Result<RecordsThread> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -40,6 +42,7 @@ pub(crate) fn start<R: Records + 'static>(
         store,
         queue,
         progress,
+        traces,
         stopped,
         stopping: false,
     };
@@ -61,6 +64,7 @@ struct Writer<R> {
     store: Arc<R>,
     queue: Receiver<Entry>,
     progress: Arc<Progress>,
+    traces: Option<Traces>,
     stopped: oneshot::Receiver<()>,
     stopping: bool,
 }
@@ -109,6 +113,7 @@ impl<R: Records> Writer<R> {
             match self.store.write(batch).await {
                 Ok(()) => {
                     self.progress.note_written(records);
+                    self.tell(batch);
                     break;
                 }
                 Err(error) => {
@@ -129,6 +134,14 @@ impl<R: Records> Writer<R> {
         batch.clear();
     }
 
+    fn tell(&self, batch: &[Entry]) {
+        for entry in batch {
+            if let Entry::Ended(cdr) = entry {
+                traces::tell(self.traces.as_ref(), cdr);
+            }
+        }
+    }
+
     async fn wait(&mut self, pause: Duration) {
         if self.stopping {
             tokio::time::sleep(pause).await;
@@ -143,7 +156,7 @@ fn error_cause(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     use ringfence_base::UnixTime;
@@ -212,7 +225,7 @@ mod tests {
         }
     }
 
-    fn record() -> Box<Cdr> {
+    pub(crate) fn record() -> Box<Cdr> {
         let leg = LegRecord {
             peer: "carrier".into(),
             call_id: "x".into(),
@@ -260,7 +273,7 @@ mod tests {
         let progress = Arc::clone(sender.progress());
         assert!((0..10).all(|_| sender.ended(record())));
         assert_eq!(progress.status().waiting, 10);
-        start(Arc::clone(&store), queue, Arc::clone(&progress))
+        start(Arc::clone(&store), queue, Arc::clone(&progress), None)
             .unwrap()
             .finish();
         let status = progress.status();
@@ -273,7 +286,7 @@ mod tests {
         let (sender, queue) = RecordSender::new(16);
         let progress = Arc::clone(sender.progress());
         assert!(sender.ended(record()));
-        start(store(u32::MAX), queue, Arc::clone(&progress))
+        start(store(u32::MAX), queue, Arc::clone(&progress), None)
             .unwrap()
             .finish();
         let status = progress.status();

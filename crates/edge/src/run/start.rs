@@ -35,6 +35,7 @@ use crate::records::{self, RecordSender, WAITING_MAX};
 use crate::tap::TapSender;
 use crate::tap::hep::{self, Collector};
 use crate::tls::build::TlsError;
+use crate::traces;
 use crate::worker::bind::{BindError, Bound, WorkerSockets, bind_all};
 use crate::worker::mailbox::{Notice, Reload};
 use crate::worker::signalling::Router;
@@ -88,6 +89,9 @@ pub enum StartError {
     /// A thread, a poller or a runtime.
     #[error("the system refuses a thread or an event queue")]
     System(#[source] io::Error),
+    /// The export of traces.
+    #[error("traces of calls cannot be sent to edge.traces")]
+    Traces(#[source] io::Error),
     /// Certificates and keys.
     #[error("TLS cannot be set up")]
     Tls(#[source] TlsError),
@@ -136,6 +140,8 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
             errors: bound.errors,
         });
     }
+    let traces = traces::start(&config.edge.name, config.edge.traces);
+    let traces = traces.map_err(StartError::Traces)?;
     let tapped = start_export(&config.edge).map_err(StartError::Export)?;
     let (tap, export) = tapped.unzip();
     let (kernel, media_relay) = start_kernel_relay(config.edge.kernel_media, &bound.workers, clock);
@@ -201,7 +207,8 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     threads.export = export;
     let started = docket.start(clock, modes, judge_records);
     threads.judge = Some(started.map_err(StartError::System)?);
-    threads.records = Some(records::start(store, queue, progress).map_err(StartError::System)?);
+    threads.records =
+        Some(records::start(store, queue, progress, traces).map_err(StartError::System)?);
     for (index, worker) in workers.into_iter().enumerate() {
         let thread = spawn(format!("rf-worker-{index}"), move || worker.run());
         threads.workers.push(thread.map_err(StartError::System)?);
