@@ -24,6 +24,7 @@
 //! ```
 
 mod classify;
+pub mod dtmf;
 pub mod fuzz;
 pub mod g711;
 mod header;

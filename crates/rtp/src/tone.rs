@@ -17,7 +17,8 @@ const DTMF_MIN_SHARE: f32 = 0.7;
 const DTMF_MIN_TONE_SHARE: f32 = 0.1;
 /// Mean power of a block below which it is silence: -50 dBm0 or so.
 const SILENCE_POWER: f32 = 2_500.0;
-const KEYPAD: [[char; 4]; 4] = [
+/// The keys by low and high frequency (ITU-T Q.23).
+pub(crate) const KEYPAD: [[char; 4]; 4] = [
     ['1', '2', '3', 'A'],
     ['4', '5', '6', 'B'],
     ['7', '8', '9', 'C'],
