@@ -62,9 +62,9 @@
 //! be handed to a [`FastPath`], where the host has one; see `fast_path.rs`.
 //!
 //! # What is absent
-//! Transcoding, mixing, prompts, recording, DTMF detection, DTLS-SRTP and ICE. STUN and DTLS packets
-//! are dropped as [`DropReason::Malformed`]. Nothing here has a timer: the session asks
-//! [`Plane::last_packet`] to find silent calls.
+//! Transcoding, mixing, recording, DTLS-SRTP and ICE. STUN and DTLS packets are dropped as
+//! [`DropReason::Malformed`]. Nothing here has a timer but the edge's own [`voice`]
+//! ([`Plane::voice_due`]): the session asks [`Plane::last_packet`] to find silent calls.
 
 mod config;
 mod counters;
@@ -81,6 +81,7 @@ mod report;
 mod rtcp_latch;
 mod side;
 mod stream;
+pub mod voice;
 
 pub use config::{Direction, Framing, Keying, LatchPolicy, Security, Side, SideConfig};
 pub use counters::{Counters, DropReason, Drops};

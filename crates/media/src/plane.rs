@@ -12,7 +12,8 @@ use crate::fast_path::{FastCount, FastPath};
 use crate::ports::{PairIndex, PortPair, Ports, SocketIndex};
 use crate::report::StreamReport;
 use crate::side::ConfigureError;
-use crate::stream::{Component, Stream};
+use crate::stream::{Component, Passed, Stream};
+use crate::voice::{Attend, Attendants, Heard, Part};
 
 /// The largest packet that is relayed, in bytes of UDP payload as received: an Ethernet frame.
 pub const PACKET_MAX: usize = 1500;
@@ -72,6 +73,7 @@ pub struct Plane {
     next_generation: u32,
     fast: Option<Box<dyn FastPath>>,
     seen: Option<Seen>,
+    attendants: Attendants,
 }
 
 /// Whether somebody wants to see the packets at one of our addresses.
@@ -99,6 +101,7 @@ impl Plane {
             next_generation: 0,
             fast: None,
             seen: None,
+            attendants: Attendants::default(),
         }
     }
 
@@ -201,6 +204,9 @@ impl Plane {
         let stream = stream_mut(&mut self.streams, id)?;
         withdraw(stream, &mut self.fast, &mut self.counters);
         let report = stream.report(None);
+        if let Some(index) = stream.attendant() {
+            self.attendants.remove(index);
+        }
         for pair in stream.pairs() {
             let ports = self.ports.pair(pair);
             self.sockets[ports.rtp.index()] = Socket::IDLE;
@@ -248,7 +254,13 @@ impl Plane {
             withdraw(stream, &mut self.fast, &mut self.counters);
         }
         match relayed {
-            Ok(relayed) => {
+            Ok(Passed::Heard(index, len)) => {
+                let packet = buf.get(..len).unwrap_or_default();
+                self.attendants.hear(now, index, packet);
+                None
+            }
+            Ok(Passed::Kept) => None,
+            Ok(Passed::On(relayed)) => {
                 self.counters
                     .count_forward(relayed.component, relayed.forward.len);
                 if let Some(fast) = self.fast.as_deref_mut()
@@ -269,6 +281,69 @@ impl Plane {
                 None
             }
         }
+    }
+
+    /// Answers a side of a stream ourselves: from now on nothing is relayed, the peer hears what
+    /// [`Plane::say`] says, and the keys that it presses come by [`Plane::poll_heard`]. `false`: the
+    /// stream is closed, or too many are attended.
+    pub fn attend(&mut self, now: Instant, id: StreamId, attend: Attend) -> bool {
+        let name = [0_u8, 1].map(|half| self.names.hash64(&(id.generation, "voice", half)));
+        let Some(stream) = stream_mut(&mut self.streams, id) else {
+            return false;
+        };
+        withdraw(stream, &mut self.fast, &mut self.counters);
+        let Some(index) = self.attendants.add(now, id, attend, name) else {
+            return false;
+        };
+        if let Some(before) = stream.attend(now, Some((attend.side, index))) {
+            self.attendants.remove(before);
+        }
+        true
+    }
+
+    /// The attendant leaves, and the stream relays.
+    pub fn dismiss(&mut self, now: Instant, id: StreamId) {
+        let stream = stream_mut(&mut self.streams, id);
+        if let Some(index) = stream.and_then(|stream| stream.attend(now, None)) {
+            self.attendants.remove(index);
+        }
+    }
+
+    /// What the peer of an attended stream hears from its next packet on.
+    pub fn say(&mut self, id: StreamId, parts: impl IntoIterator<Item = Part>) {
+        if let Some(index) = self.stream(id).and_then(Stream::attendant) {
+            self.attendants.say(index, parts);
+        }
+    }
+
+    /// When [`Plane::speak`] has something to send.
+    pub fn voice_due(&self) -> Option<Instant> {
+        self.attendants.next_at()
+    }
+
+    /// The next packet of our own voice that is due at `now`, in `buf`, which has room for
+    /// [`PACKET_MAX`] and [`TAIL`]. Ask until `None`.
+    pub fn speak(&mut self, now: Instant, buf: &mut [u8]) -> Option<Forward> {
+        // A peer whose address is not known yet hears nothing, and others do.
+        while let Some((id, side, len)) = self.attendants.speak(now, buf) {
+            let stream = stream_mut(&mut self.streams, id);
+            let forward = stream.and_then(|stream| stream.send(side, buf, len));
+            if let Some(forward) = forward {
+                self.counters.count_forward(Component::Rtp, forward.len);
+                return Some(forward);
+            }
+        }
+        None
+    }
+
+    /// The next key that was pressed.
+    pub fn poll_heard(&mut self) -> Option<Heard> {
+        self.attendants.poll_heard()
+    }
+
+    /// Whether [`Plane::poll_heard`] has any.
+    pub fn has_heard(&self) -> bool {
+        self.attendants.has_heard()
     }
 
     /// The RTP address of a side, for our session description. RTCP is at the next port.

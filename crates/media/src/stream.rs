@@ -14,6 +14,7 @@ use crate::plane::Forward;
 use crate::ports::{PairIndex, PortPair};
 use crate::report::StreamReport;
 use crate::side::{ConfigureError, SideState};
+use crate::voice::AttendantIndex;
 
 /// Which of a side's two ports, or what a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,17 @@ pub(crate) enum Component {
     Rtcp,
 }
 
-/// A packet that passed.
+/// What became of a packet that was not dropped.
+pub(crate) enum Passed {
+    /// It ends here: RTP of an attended side for its attendant, so many bytes in the clear.
+    Heard(AttendantIndex, usize),
+    /// It ends here, and nobody has a use for it.
+    Kept,
+    /// It goes on.
+    On(Relayed),
+}
+
+/// A packet that goes on.
 pub(crate) struct Relayed {
     pub(crate) component: Component,
     pub(crate) forward: Forward,
@@ -33,6 +44,7 @@ pub(crate) struct Stream {
     sides: [SideState; 2],
     lowering: Lowering,
     generation: u32,
+    attended: Option<(Side, AttendantIndex)>,
 }
 
 impl Stream {
@@ -49,7 +61,35 @@ impl Stream {
             sides: [a, b],
             lowering: Lowering::default(),
             generation,
+            attended: None,
         }
+    }
+
+    /// An attendant takes a side over, or leaves. Gives the one before.
+    pub(crate) fn attend(
+        &mut self,
+        now: Instant,
+        attended: Option<(Side, AttendantIndex)>,
+    ) -> Option<AttendantIndex> {
+        if let Some((side, _)) = attended {
+            // The side across may be described much later.
+            self.sides[side.index()].expect_media(now);
+        }
+        let before = std::mem::replace(&mut self.attended, attended);
+        before.map(|(_, index)| index)
+    }
+
+    /// Who attends the stream.
+    pub(crate) const fn attendant(&self) -> Option<AttendantIndex> {
+        match self.attended {
+            Some((_, index)) => Some(index),
+            None => None,
+        }
+    }
+
+    /// Sends what the attendant says, `buf[..len]`.
+    pub(crate) fn send(&mut self, side: Side, buf: &mut [u8], len: usize) -> Option<Forward> {
+        self.sides[side.index()].send_rtp(buf, len).ok()
     }
 
     /// Applies a description to one side. Once both are described, media may come.
@@ -79,7 +119,10 @@ impl Stream {
         from: Endpoint,
         buf: &mut [u8],
         len: usize,
-    ) -> Result<Relayed, DropReason> {
+    ) -> Result<Passed, DropReason> {
+        if self.attended.is_some() {
+            return self.keep(now, side, component, from, buf, len);
+        }
         let [a, b] = &mut self.sides;
         let (near, far) = match side {
             Side::A => (a, b),
@@ -89,25 +132,61 @@ impl Stream {
             return Err(DropReason::NoStream);
         }
         if near.framing() == Framing::Udptl {
-            return relay_udptl(now, (near, far), component, from, len);
+            return relay_udptl(now, (near, far), component, from, len).map(Passed::On);
         }
         let packet = buf.get(..len).ok_or(DropReason::Size)?;
         match (classify(packet), component) {
             (PacketKind::Rtp, Component::Rtp) => {
                 let len = near.receive_rtp(now, from, buf, len)?;
                 let forward = far.send_rtp(buf, len)?;
-                Ok(Relayed {
+                Ok(Passed::On(Relayed {
                     component: Component::Rtp,
                     forward,
-                })
+                }))
             }
             (PacketKind::Rtcp, _) if near.rtcp_mux() == (component == Component::Rtp) => {
                 let len = near.receive_rtcp(now, from, buf, len, &far.as_seen_across())?;
                 let forward = far.send_rtcp(now, buf, len)?;
-                Ok(Relayed {
+                Ok(Passed::On(Relayed {
                     component: Component::Rtcp,
                     forward,
+                }))
+            }
+            _ => Err(DropReason::Malformed),
+        }
+    }
+
+    /// A packet of an attended stream: judged as ever, and kept.
+    #[cold]
+    fn keep(
+        &mut self,
+        now: Instant,
+        side: Side,
+        component: Component,
+        from: Endpoint,
+        buf: &mut [u8],
+        len: usize,
+    ) -> Result<Passed, DropReason> {
+        let [a, b] = &mut self.sides;
+        let (near, far) = match side {
+            Side::A => (a, b),
+            Side::B => (b, a),
+        };
+        if !near.is_configured() {
+            return Err(DropReason::NoStream);
+        }
+        let packet = buf.get(..len).ok_or(DropReason::Size)?;
+        match (classify(packet), component) {
+            (PacketKind::Rtp, Component::Rtp) => {
+                let len = near.receive_rtp(now, from, buf, len)?;
+                Ok(match self.attended {
+                    Some((attended, index)) if attended == side => Passed::Heard(index, len),
+                    _ => Passed::Kept,
                 })
+            }
+            (PacketKind::Rtcp, _) if near.rtcp_mux() == (component == Component::Rtp) => {
+                near.receive_rtcp(now, from, buf, len, &far.as_seen_across())?;
+                Ok(Passed::Kept)
             }
             _ => Err(DropReason::Malformed),
         }

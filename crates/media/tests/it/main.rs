@@ -1,6 +1,7 @@
 //! The media plane from outside: what passes, what does not, and where it goes.
 
 mod allocation;
+mod attendant;
 mod corpus;
 mod direction_and_limits;
 mod fast_path;
