@@ -20,6 +20,7 @@ use crate::registrar::Caller;
 use crate::registrar::group::GroupId;
 use crate::reliable::Provisionals;
 use crate::routing::Route;
+use crate::screening::Screening;
 use crate::session_timer::{Refresh, SessionTimer};
 use crate::trace::LegSide;
 use crate::transfer::{Referral, Transfer};
@@ -131,6 +132,8 @@ pub(crate) struct Call {
     pub(crate) admission: Option<Admission>,
     /// What a leg that was transferred here holds.
     pub(crate) kept_admission: Option<Admission>,
+    /// The caller was answered by the edge, and is asked or waits for the callee.
+    pub(crate) screening: Option<Box<Screening>>,
     /// A transfer that was asked for in this call.
     pub(crate) referral: Option<Box<Referral>>,
     /// The transfer that this call was made by.
@@ -294,8 +297,8 @@ impl Call {
         let pending = self.bridge.as_ref().is_some_and(|bridge| {
             bridge.server == server && matches!(bridge.stage, Stage::Pending { .. })
         });
-        // In a call that is over it has had its final answer.
-        pending && self.phase != Phase::Ending
+        // In a call that is over, or that we answered ourselves, it has had its final answer.
+        pending && self.phase != Phase::Ending && self.screening.is_none()
     }
 
     /// The leg that was answered and has not acknowledged it, if the call begins with that answer.

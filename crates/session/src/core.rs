@@ -369,6 +369,15 @@ impl Core {
         }
     }
 
+    /// Runs `work` on one call.
+    pub(crate) fn guard_call(&mut self, now: Instant, key: CallKey, work: impl FnOnce(&mut Core)) {
+        self.guarded(now, |core| {
+            core.current = Some(key);
+            work(core);
+        });
+        self.settle(now);
+    }
+
     /// Runs `work`; a panic in it ends the call that it was about, and nothing else.
     fn guarded(&mut self, now: Instant, work: impl FnOnce(&mut Core)) {
         self.current = None;

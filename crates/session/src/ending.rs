@@ -31,6 +31,7 @@ impl Core {
         self.leave_others(now, key, None);
         self.drop_exchange(now, key);
         self.answer_pending(now, key, status, retry_after);
+        self.dismiss_asked(now, key);
         self.record(now, key, status, ended_by);
         self.discard(key);
     }
@@ -49,6 +50,12 @@ impl Core {
             return;
         };
         call.facts.q850 = cause.or(call.facts.q850);
+        if self.end_asking(now, key, status, ended_by) {
+            return;
+        }
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
         let client = call.bridge.as_ref().map(|bridge| bridge.client);
         let target = call
             .transfer
@@ -61,6 +68,7 @@ impl Core {
         self.leave_others(now, key, None);
         self.drop_exchange(now, key);
         self.answer_pending(now, key, status, None);
+        self.dismiss_asked(now, key);
         self.record(now, key, status, ended_by);
         if let Some(client) = client {
             self.transactions.cancel(now, client);
@@ -149,7 +157,7 @@ impl Core {
     }
 
     /// Gives back what an ended call holds, but for its dialogs.
-    fn retire(&mut self, key: CallKey) {
+    pub(crate) fn retire(&mut self, key: CallKey) {
         if let Some(call) = self.calls.get_mut(key.slot as usize) {
             call.phase = Phase::Ending;
             call.media.close(&mut self.media);
@@ -397,6 +405,7 @@ const fn explanation(reason: RefusalReason) -> &'static str {
         RefusalReason::Number => "the number is not one of the site's",
         RefusalReason::Pin => "the PIN is wrong, or too many were",
         RefusalReason::Rate => "too many calls a second",
+        RefusalReason::Screening => "a stranger's call that could not be answered and asked",
         RefusalReason::TooManyHops => "too many hops",
         RefusalReason::TransactionsMax => "too many transactions",
         RefusalReason::Unregistered => "the phone is not registered",

@@ -5,7 +5,6 @@
 use ringfence_base::Instant;
 use ringfence_sip::Message;
 
-use crate::body;
 use crate::call::{CallKey, Side, Stage};
 use crate::core::Core;
 use crate::event::Event;
@@ -40,9 +39,9 @@ impl Core {
         let Ok(request) = index.parse(&request) else {
             return false;
         };
-        let description = body::description(&request).unwrap_or_default();
+        let description = self.offer_of_caller(key, &request);
         let offer = self.with_media(now, key, |media, around| {
-            media.offer(around, Side::A, description)
+            media.offer(around, Side::A, &description)
         });
         let Some(Ok(offer)) = offer else {
             return false;

@@ -235,6 +235,13 @@ impl Core {
         peer: PeerId,
         flow: Flow,
     ) -> Option<Asked> {
+        let asked = self.call(key).is_some_and(|call| {
+            call.screening.is_some() && call.leg(Side::B).flow.listener != flow.listener
+        });
+        if asked {
+            // The ports towards the callee were taken when the caller was answered.
+            return None;
+        }
         let client = self.transactions.reserve_client().ok()?;
         let tag = self.cookies.new_tag(&mut *self.entropy);
         let call_id = self.cookies.new_call_id(&mut *self.entropy);
@@ -269,7 +276,11 @@ impl Core {
         call.heard = false;
         call.facts.q850 = None;
         // No stream and no key of one peer is ever used with another.
-        call.media.restart(&mut self.media);
+        match call.screening {
+            // The caller's stream is up.
+            Some(_) => call.media.forget_callee(),
+            None => call.media.restart(&mut self.media),
+        }
         call.provisionals.leave_callee();
         call.sent_invite = None;
         let id = call.id;

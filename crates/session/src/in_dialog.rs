@@ -136,6 +136,9 @@ impl Core {
         };
         self.current = Some(key);
         self.trace(now, key, (side, false), &flow, message.bytes());
+        if self.on_ack_of_asked(now, key, side) {
+            return;
+        }
         let Some(call) = self.call_mut(key) else {
             return;
         };
@@ -224,6 +227,9 @@ impl Core {
         };
         if self.on_bye_of_referrer(key, side) {
             return;
+        }
+        if side == Side::A {
+            self.asked_caller_is_gone(now, key);
         }
         let cause = headers::reason_cause(reply.request);
         match self.call(key).map(|call| call.phase) {

@@ -142,6 +142,7 @@ impl Core {
             admission: None,
             kept_admission: None,
             identity,
+            screening: None,
             referral: None,
             transfer: Some(Box::new(Transfer {
                 parent: None,
@@ -246,7 +247,7 @@ impl Core {
     }
 
     /// Sends `side` a re-INVITE with what the other side said last.
-    fn show(&mut self, now: Instant, key: CallKey, side: Side, then: bool, tries: u8) {
+    pub(crate) fn show(&mut self, now: Instant, key: CallKey, side: Side, then: bool, tries: u8) {
         let said = self
             .call(key)
             .and_then(|call| call.media.transferable(side.other()));

@@ -15,6 +15,7 @@
 //! | INFO, MESSAGE | `info`, `message_relay` |
 //! | carriers that want a password | [`account`], `authentication`, `challenged`, [`registration`] |
 //! | its media | `negotiation` |
+//! | a caller is asked by voice | [`line_guard`], [`screening`] |
 //! | phones that register | [`registrar`] |
 //! | what may cross | `headers`, `outgoing` |
 //! | what detection is told | [`sighting`] |
@@ -71,6 +72,7 @@ pub mod rehearsal;
 mod reliable;
 mod responses;
 mod routing;
+pub mod screening;
 mod session_timer;
 mod setup;
 pub mod sighting;

@@ -5,11 +5,12 @@
 //! callers are learned from answered calls with sound both ways. Workers share one machine for each
 //! site behind a lock of its own, which is held for no longer than a table look-up takes.
 //!
-//! Nobody can be asked by voice here yet: strangers find the reserve closed during an alarm and
-//! hear 486, which lets them try again and makes no carrier fail over.
+//! Strangers who are to be asked by voice are answered by `screening`. Where a site has no voice
+//! they find the reserve closed during an alarm and hear 486, which lets them try again and makes
+//! no carrier fail over.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ringfence_base::{HashKey, Instant, UnixTime};
@@ -30,10 +31,11 @@ use crate::identity::Identity;
 use crate::numbering::Number;
 use crate::plan::{Plan, Site};
 use crate::routing::Route;
+use crate::screening::VoicePolicy;
 
 /// What is done about calls that hold a site's lines (`tdos`, `reserve_known` and `utc_offset` of a
 /// site).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinesPolicy {
     /// Whether anybody watches, and acts.
     pub mode: LinesMode,
@@ -41,6 +43,8 @@ pub struct LinesPolicy {
     pub reserve_known: Option<u32>,
     /// How far local time is ahead of UTC, in minutes.
     pub utc_offset_minutes: i16,
+    /// How strangers are asked by voice; `None`: they are not.
+    pub voice: Option<Arc<VoicePolicy>>,
 }
 
 /// `tdos` of a site.
@@ -153,6 +157,20 @@ impl Lines {
     }
 }
 
+/// What a call finds that is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Its caller is to be asked by voice first.
+    Ask {
+        /// Most who call are people.
+        kindly: bool,
+    },
+    /// It goes on; what would have been done is noted.
+    Noted(String),
+    /// It goes on.
+    Open,
+}
+
 /// A call that is not let in: the status for the carrier and the sentence for the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Closed {
@@ -161,8 +179,7 @@ pub(crate) struct Closed {
 }
 
 impl Core {
-    /// Whether a routed call may have a line of its site. Where it is only observed, the sentence that
-    /// would have refused it.
+    /// Whether a routed call may have a line of its site.
     ///
     /// # Errors
     /// The call is not to be let in.
@@ -174,15 +191,16 @@ impl Core {
         route: &Route,
         identity: &Identity,
         message: &Message<'_>,
-    ) -> Result<Option<String>, Closed> {
+    ) -> Result<Line, Closed> {
         let Some((site, mode, profile)) = watched_site(plan, route) else {
-            return Ok(None);
+            return Ok(Line::Open);
         };
         let (key, call) = (self.hash, CallRef::new(id.raw()));
         let wall = self.unix(now);
         let lines = &site.usage.lines;
         let enforced = mode == LinesMode::Enforce;
         let mut watched = lines.watched(key, profile, now);
+        let mut line = Line::Open;
         let closed = match route.direction {
             Direction::Internal => None,
             Direction::Outbound => {
@@ -229,7 +247,16 @@ impl Core {
                             why: ruling.why,
                         })
                     }
-                    Verdict::Admit | Verdict::Screen { .. } => None,
+                    Verdict::Admit => None,
+                    Verdict::Screen { kindly } if enforced => {
+                        line = Line::Ask { kindly };
+                        None
+                    }
+                    Verdict::Screen { .. } => {
+                        watched.gate.let_in(&offer);
+                        line = Line::Noted(format!("would be asked by voice: {}", ruling.why));
+                        None
+                    }
                 }
             }
         };
@@ -245,9 +272,26 @@ impl Core {
         }
         match closed {
             Some(closed) if enforced => Err(closed),
-            Some(closed) => Ok(Some(closed.why)),
-            None => Ok(None),
+            Some(closed) => Ok(Line::Noted(format!("would be refused: {}", closed.why))),
+            None => Ok(line),
         }
+    }
+
+    /// What the gate of a call's site says, with its orders taken: each call looks for itself
+    /// whether it was given up, since another worker may have been the one to hear of it.
+    pub(crate) fn at_gate<T>(
+        &self,
+        now: Instant,
+        plan: &Plan,
+        route: &Route,
+        work: impl FnOnce(&mut Gate) -> T,
+    ) -> Option<T> {
+        let (site, _, profile) = watched_site(plan, route)?;
+        let mut watched = site.usage.lines.watched(self.hash, profile, now);
+        watched.gate.handle_timeout(now);
+        let result = work(&mut watched.gate);
+        while watched.gate.poll_order().is_some() {}
+        Some(result)
     }
 
     /// A call that was let in never came to be.
@@ -314,14 +358,17 @@ impl Watched {
 /// The site of a route if its lines are watched, how, and with how many channels.
 fn watched_site<'a>(plan: &'a Plan, route: &Route) -> Option<(&'a Site, LinesMode, Profile)> {
     let site = plan.site(route.site)?;
-    let policy = site.policy.lines;
+    let policy = &site.policy.lines;
     let mode = policy.mode;
     if mode == LinesMode::Off || site.channels == 0 {
         return None;
     }
     let mut profile = Profile::new(SiteRef::new(route.site.raw()), site.channels);
     profile.reserve_known = policy.reserve_known.unwrap_or(profile.reserve_known);
-    profile.voice = false;
+    profile.voice = policy.voice.is_some();
+    if let Some(voice) = &policy.voice {
+        profile.challenge = voice.time;
+    }
     Some((site, mode, profile))
 }
 

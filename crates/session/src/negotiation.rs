@@ -28,6 +28,10 @@ use crate::codecs;
 use crate::plan::{MediaPolicy, Peer};
 use crate::refusal::RefusalReason;
 
+mod answered_here;
+
+pub(crate) use answered_here::AnsweredHere;
+
 /// The media side of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Negotiation {
@@ -37,6 +41,8 @@ pub(crate) struct Negotiation {
     pending: Option<Box<Pending>>,
     /// The callee's peer refused SRTP, and may be called without it.
     srtp_refused: bool,
+    /// The caller was answered by the edge: what the callee is offered is as open as in a new call.
+    callee_is_open: bool,
     /// The last description of each side, as it came.
     last: [Option<Box<[u8]>>; 2],
     /// The last description that each side was given.
@@ -279,6 +285,7 @@ impl Negotiation {
     /// Forgets the pending offer: it was answered for good, or refused.
     pub(crate) fn settle(&mut self) {
         self.pending = None;
+        self.callee_is_open = false;
     }
 
     /// Whether any stream is meant to carry sound both ways, so that silence means something.
@@ -437,8 +444,8 @@ impl Negotiation {
                 match (&line.keys[to.index()], &line.codec) {
                     (Some(_), _) => true,
                     // A stream that was agreed on as it is stays so.
-                    (None, Some(_)) => false,
-                    (None, None) => there.secure_signalling && !self.srtp_refused,
+                    (None, Some(_)) if !self.callee_is_open => false,
+                    (None, _) => there.secure_signalling && !self.srtp_refused,
                 }
             }
         };

@@ -38,6 +38,8 @@ pub enum RefusalReason {
     Registration,
     /// A required extension that is not supported.
     Extension,
+    /// A stranger's call while an attack fills the lines, which could not be answered and asked.
+    Screening,
     /// What the call would cost, and nobody has vouched for it.
     Spending,
     /// The source is no configured peer.
@@ -54,7 +56,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [RefusalReason; 23] = [
+    pub const ALL: [RefusalReason; 24] = [
         RefusalReason::CallingNumber,
         RefusalReason::CallsMax,
         RefusalReason::Channels,
@@ -72,6 +74,7 @@ impl RefusalReason {
         RefusalReason::Rate,
         RefusalReason::Registration,
         RefusalReason::Extension,
+        RefusalReason::Screening,
         RefusalReason::Spending,
         RefusalReason::Stranger,
         RefusalReason::TooManyHops,
@@ -100,6 +103,7 @@ impl RefusalReason {
             RefusalReason::Rate => "rate",
             RefusalReason::Registration => "registration",
             RefusalReason::Extension => "extension",
+            RefusalReason::Screening => "screening",
             RefusalReason::Spending => "spending",
             RefusalReason::Stranger => "stranger",
             RefusalReason::TooManyHops => "too-many-hops",

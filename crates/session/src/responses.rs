@@ -265,6 +265,7 @@ impl Core {
         self.schedule(now, limits.silence_timeout, key, AlarmKind::Silence);
         self.start_meters(now, key);
         self.emit(Event::CallAnswered { id });
+        self.put_through(now, key);
     }
 
     fn on_invite_failure(&mut self, now: Instant, key: CallKey, side: Side, message: &Message<'_>) {
@@ -417,6 +418,9 @@ impl Core {
         body: Option<&[u8]>,
         more: impl FnOnce(&mut MessageWriter<'_>),
     ) -> Option<Bytes> {
+        if self.answer_is_given(now, key, status, body) {
+            return None;
+        }
         let call = self.call(key)?;
         let Some(Stage::Pending { request, .. }) = call.bridge.as_ref().map(|b| &b.stage) else {
             return None;
@@ -526,6 +530,9 @@ impl Core {
             .is_some_and(|call| call.phase == Phase::Ending)
         {
             return self.end_unheard(now, key, None);
+        }
+        if self.ack_of_asked_never_came(now, key) {
+            return;
         }
         self.acknowledge_late_offer(now, key);
         // The layer has given up on the 200: nothing to wait for before the BYE.

@@ -23,6 +23,7 @@ use crate::headers::{self, Forbidden};
 use crate::hunt::hunt;
 use crate::identity::{self, Identity, NotPresentable, Wording};
 use crate::incoming::Reply;
+use crate::line_guard::Line;
 use crate::location::Location;
 use crate::methods::{Methods, RELIABLE, ReliableProvisional, takes};
 use crate::negotiation::{Negotiation, SideFacts, Surroundings};
@@ -169,7 +170,7 @@ impl Core {
         let ways = self.ways(now, &plan, &route);
         let request = attempt.reply.request;
         let asked = self.ask_for_line(now, &plan, attempt.id, &route, &identity, request);
-        let would_be = asked.map_err(|closed| Refused {
+        let line = asked.map_err(|closed| Refused {
             why: Some(closed.why.into()),
             ..with_route(RefusalReason::Channels, closed.status)
         })?;
@@ -201,11 +202,15 @@ impl Core {
         if let Some(number) = &identity.replaced_by {
             route.rule.push_str(&format!(" (presents {number})"));
         }
-        if let Some(why) = would_be {
-            route.rule.push_str(&format!(" (would be refused: {why})"));
+        if let Line::Noted(why) = &line {
+            route.rule.push_str(&format!(" ({why})"));
         }
+        let ask = match line {
+            Line::Ask { kindly } => Some(kindly),
+            Line::Noted(_) | Line::Open => None,
+        };
         let ways = ways.get(first..).unwrap_or_default();
-        self.begin(now, attempt, route, identity, ways, admission)
+        self.begin(now, attempt, route, identity, (ways, ask), admission)
             .map_err(|(reason, status)| {
                 self.discard(attempt.key);
                 self.give_line_back(now, &plan, attempt.id, &route_kept);
@@ -229,14 +234,15 @@ impl Core {
         ways_of(plan, route, now, !route.emergency, &mut *self.entropy)
     }
 
-    /// Makes the call and sends the INVITE on, to the first of `ways`.
+    /// Makes the call and sends the INVITE on, to the first of `ways`; or answers it, if the caller
+    /// is to be asked first, kindly or not.
     fn begin(
         &mut self,
         now: Instant,
         attempt: &Attempt<'_, '_>,
         mut route: Route,
         identity: Identity,
-        ways: &[Way],
+        (ways, ask): (&[Way], Option<bool>),
         admission: Admission,
     ) -> Result<(), (RefusalReason, u16)> {
         let no_route = (RefusalReason::NoRoute, 503);
@@ -313,6 +319,7 @@ impl Core {
             },
             admission: Some(admission),
             kept_admission: None,
+            screening: None,
             referral: None,
             transfer: None,
             redirects: 0,
@@ -329,9 +336,14 @@ impl Core {
         self.counters.calls_active = self.calls.len() as u64;
         self.transactions
             .set_owner(attempt.reply.server, attempt.key.owner(Side::A));
-        self.dial(now, attempt, true)?;
-        let ring = plan.limits.ring_timeout;
-        self.schedule(now, ring, attempt.key, AlarmKind::Ring);
+        match ask {
+            Some(kindly) => self.ask_caller(now, attempt, kindly)?,
+            None => {
+                self.dial(now, attempt, true)?;
+                let ring = plan.limits.ring_timeout;
+                self.schedule(now, ring, attempt.key, AlarmKind::Ring);
+            }
+        }
         self.emit(Event::CallStarted { id: attempt.id });
         Ok(())
     }
@@ -354,12 +366,12 @@ impl Core {
             self.transactions.release_client(client);
             return Err(no_route);
         };
-        let description = body::description(attempt.reply.request).unwrap_or_default();
+        let description = self.offer_of_caller(attempt.key, attempt.reply.request);
         let offer = match description.is_empty() {
             true => Ok(None),
             false => self
                 .with_media(now, attempt.key, |media, around| {
-                    media.offer(around, Side::A, description)
+                    media.offer(around, Side::A, &description)
                 })
                 .ok_or(no_route)
                 .and_then(|offer| offer.map_err(|refusal| (refusal.reason, refusal.status)))

@@ -57,6 +57,8 @@ pub(crate) enum Alarm {
 /// A timer of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AlarmKind {
+    /// Time to look after a caller who is asked.
+    Asked,
     /// Longest call.
     Duration,
     /// No phone answers any more of an INVITE that was cancelled too late.
@@ -90,6 +92,9 @@ pub(crate) fn options_peer(owner: Owner) -> Option<PeerId> {
         .map(|peer| PeerId::new(peer as u16))
 }
 
+/// A session timer that is due while a caller is asked or waits for the callee is looked at again
+/// after so long.
+const SESSION_LATER: Duration = Duration::from_secs(2);
 /// Q.850 cause of a call that the edge ended on a timer: recovery on timer expiry.
 const TIMER_EXPIRY: u8 = 102;
 
@@ -120,6 +125,7 @@ impl Core {
             (AlarmKind::Ring, Phase::Setup) => {
                 self.cancel_setup(now, key, 480, EndedBy::Edge, Some(19));
             }
+            (AlarmKind::Asked, Phase::Setup) => self.look_after_asked(now, key),
             (AlarmKind::Duration, Phase::Up) => {
                 self.end_call(now, key, EndedBy::Edge, Some(TIMER_EXPIRY));
             }
@@ -127,6 +133,10 @@ impl Core {
             (AlarmKind::Provisional, Phase::Setup) => self.repeat_provisional(now, key),
             (AlarmKind::Join, Phase::Up) => self.show_again(now, key),
             (AlarmKind::Session(side), Phase::Up) => self.on_session_timer(now, key, side),
+            // The caller's leg is up before the call is: it is refreshed once the call is.
+            (AlarmKind::Session(_), Phase::Setup) if call.screening.is_some() => {
+                self.schedule(now, SESSION_LATER, key, kind);
+            }
             (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
             (AlarmKind::Spending, Phase::Up) => self.look_at_spending(now, key),
             (AlarmKind::Forks, Phase::Ending) => self.discard(key),

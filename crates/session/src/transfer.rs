@@ -334,6 +334,7 @@ impl Core {
             admission: Some(admission),
             kept_admission: None,
             identity,
+            screening: None,
             referral: None,
             transfer: Some(Box::new(Transfer {
                 parent: Some(parent),

@@ -220,10 +220,13 @@ impl Gate {
         }
         let passed = outcome == Challenge::Passed;
         let told_and_gone = outcome == Challenge::HungUp && held.class.is_kindly();
-        if !told_and_gone {
+        if !told_and_gone && outcome != Challenge::Unasked {
             self.note_outcome(&held, passed, now);
         }
         self.counts.passed += u64::from(passed);
+        if outcome == Challenge::Unasked {
+            self.counts.screened = self.counts.screened.saturating_sub(1);
+        }
         let passed = passed && self.strangers_have_room();
         if passed {
             if let Some(held) = self.calls.get_mut(&call) {
@@ -234,6 +237,18 @@ impl Gate {
         }
         self.handle_timeout(now);
         passed
+    }
+
+    /// Whether a call is being asked, as far as the gate knows: it was not given up.
+    pub fn is_asked(&self, call: CallRef) -> bool {
+        self.calls
+            .get(&call)
+            .is_some_and(|held| held.class.is_asked())
+    }
+
+    /// Whether nobody waits for a channel: who is sent away may be told so first.
+    pub fn is_at_ease(&self) -> bool {
+        self.busy() + 2 < self.profile.channels
     }
 
     /// A call is over. `answered` says for how long it was.

@@ -147,6 +147,8 @@ pub enum Challenge {
     Failed,
     /// The caller hung up.
     HungUp,
+    /// It never began: the call could not be answered here. Says nothing about the caller.
+    Unasked,
 }
 
 /// Something that must be done to a call that is being asked.

@@ -28,11 +28,15 @@ pub struct Attend {
     pub law: Law,
     /// Payload type of telephone events, if they were agreed on.
     pub events: Option<u8>,
+    /// What [`Heard::owner`] will say.
+    pub owner: u64,
 }
 
 /// A key that was pressed at an attended side.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
+    /// Whose: [`Attend::owner`].
+    pub owner: u64,
     /// Where.
     pub stream: StreamId,
     /// `0`-`9`, `*`, `#`, `A`-`D`. What people dial is their secret: it is not printed.
@@ -52,6 +56,7 @@ impl std::fmt::Debug for Heard {
 pub(crate) struct AttendantIndex(u16);
 
 struct Attendant {
+    owner: u64,
     stream: StreamId,
     side: Side,
     speaker: Speaker,
@@ -78,6 +83,7 @@ impl Attendants {
             return None;
         }
         let index = self.all.insert(Attendant {
+            owner: attend.owner,
             stream,
             side: attend.side,
             speaker: Speaker::new(now, attend.audio, attend.law, name),
@@ -105,8 +111,12 @@ impl Attendants {
         if let Some(digit) = digit
             && self.heard.len() < HEARD_MAX
         {
-            let stream = attendant.stream;
-            self.heard.push_back(Heard { stream, digit });
+            let (owner, stream) = (attendant.owner, attendant.stream);
+            self.heard.push_back(Heard {
+                owner,
+                stream,
+                digit,
+            });
         }
     }
 

@@ -14,6 +14,7 @@ const ATTEND: Attend = Attend {
     audio: 8,
     law: Law::A,
     events: Some(101),
+    owner: 4711,
 };
 
 /// What the edge says until `time` has passed.

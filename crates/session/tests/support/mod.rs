@@ -243,6 +243,11 @@ impl World {
         self.drain();
     }
 
+    /// Takes what the core has to say after something else than an input.
+    pub fn flush(&mut self) {
+        self.drain();
+    }
+
     fn drain(&mut self) {
         while let Some(transmit) = self.core.poll_transmit() {
             self.sent.push(Sent {
