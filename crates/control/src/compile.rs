@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringfence_base::net::{ListenerId, Transport};
 use ringfence_session::account::Account;
 use ringfence_session::failover::Failover;
+use ringfence_session::line_guard::{LinesMode, LinesPolicy};
 use ringfence_session::methods::Methods;
 use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
 use ringfence_session::plan::{self, PeerId, PeerKind, Plan, SiteId, TenantId};
@@ -209,7 +210,13 @@ fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
                 .iter()
                 .map(|rule| compile_rule(config, rule))
                 .collect(),
-            lines: site.lines,
+            lines: LinesPolicy {
+                voice: (site.lines.mode != LinesMode::Off)
+                    .then(|| site.screening.policy(&config.tenants[tenant].country))
+                    .flatten()
+                    .map(Arc::new),
+                ..site.lines.clone()
+            },
         },
         usage: Arc::new(Usage::default()),
     }

@@ -9,6 +9,7 @@ use std::fmt;
 
 use ringfence_base::net::Transport;
 use ringfence_detect::fraud::destinations::Class;
+use ringfence_media::voice::Language;
 use ringfence_session::large::LargeRequests;
 use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
@@ -376,6 +377,19 @@ fn site(values: &mut Flat, site: &Site) {
     values.list("emergency", &site.emergency);
     values.maybe("main_number", site.main_number, Effect::Now);
     values.list("dial", &site.dial);
+    let lines = &site.lines;
+    values.now("tdos", lines.mode.as_str());
+    values.maybe("reserve_known", lines.reserve_known, Effect::Now);
+    values.now("utc_offset", lines.utc_offset_minutes);
+    values.table(format!("site.{}.screening", site.name));
+    let screening = &site.screening;
+    values.now("voice", screening.voice);
+    let language = screening.language.map(Language::as_str);
+    values.maybe("language", language, Effect::Now);
+    values.now("digits", screening.digits);
+    values.maybe("time", screening.time.map(spoken), Effect::Now);
+    let folder = screening.folder.as_ref().map(|folder| folder.display());
+    values.maybe("prompts", folder, Effect::Now);
 }
 
 fn methods(values: &mut Flat, methods: &Methods) {

@@ -81,6 +81,7 @@ fn the_manual_names_every_key_and_invents_none() {
     check("tenant.a", "tenant.NAME");
     check("tenant.a.fraud", "tenant.NAME.fraud");
     check("site.a", "site.NAME");
+    check("site.a.screening", "site.NAME.screening");
     check("trunk.a", "trunk.NAME");
     check("trunk.a.stir", "trunk.NAME.stir");
     check("pbx.a", "pbx.NAME");

@@ -59,6 +59,17 @@ pub enum LinesMode {
     Off,
 }
 
+impl LinesMode {
+    /// As the configuration names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LinesMode::Enforce => "enforce",
+            LinesMode::Observe => "observe",
+            LinesMode::Off => "off",
+        }
+    }
+}
+
 /// What workers know together of a site's lines, and of its tenant's callers.
 #[derive(Debug, Default)]
 pub struct Lines {

@@ -23,6 +23,7 @@ mod read_methods;
 mod read_peer;
 mod read_phones;
 pub(crate) mod read_policy;
+mod read_screening;
 mod read_site;
 pub(crate) mod read_stir;
 mod report;

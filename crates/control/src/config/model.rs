@@ -11,6 +11,7 @@ use ringfence_base::Secret;
 use ringfence_base::net::Transport;
 use ringfence_detect::fraud::policy::Policy;
 use ringfence_detect::ladder::Modes;
+use ringfence_media::voice::{Language, Prompts};
 use ringfence_rtp::srtp::Suite;
 use ringfence_session::account::Registering;
 use ringfence_session::failover::Failover;
@@ -20,6 +21,7 @@ use ringfence_session::numbering::{DialPattern, E164};
 use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKind, Strangers};
 use ringfence_session::policy::PeerPolicy;
 use ringfence_session::registrar::group::{Bounds, Digests};
+use ringfence_session::screening::VoicePolicy;
 
 /// A whole configuration file. Lists are in the file's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -302,6 +304,58 @@ pub struct Site {
     pub dial: Vec<Dialling>,
     /// `tdos`, `reserve_known` and `utc_offset`.
     pub lines: LinesPolicy,
+    /// `[site.NAME.screening]`.
+    pub screening: Screening,
+}
+
+/// How strangers are asked by voice (`[site.NAME.screening]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Screening {
+    /// Whether they are.
+    pub voice: bool,
+    /// The language; `None` is the one of the tenant's country.
+    pub language: Option<Language>,
+    /// How many digits are asked for.
+    pub digits: u8,
+    /// How long it may take; `None` is as long as is usual.
+    pub time: Option<Duration>,
+    /// Where files are that take the place of prompts.
+    pub folder: Option<PathBuf>,
+    /// Those files, by the prompt's name.
+    pub prompts: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Default for Screening {
+    fn default() -> Screening {
+        Screening {
+            voice: true,
+            language: None,
+            digits: 2,
+            time: None,
+            folder: None,
+            prompts: Vec::new(),
+        }
+    }
+}
+
+impl Screening {
+    /// What a site in a country does.
+    pub fn policy(&self, country: &str) -> Option<VoicePolicy> {
+        if !self.voice {
+            return None;
+        }
+        let mut voice = VoicePolicy::of_country(country);
+        if let Some(language) = self.language {
+            voice.prompts = Prompts::shipped(language);
+        }
+        for (name, file) in &self.prompts {
+            // They were read when the file was checked.
+            let _ = voice.prompts.replace(name, file);
+        }
+        voice.digits = self.digits;
+        voice.time = self.time.unwrap_or(voice.time);
+        Some(voice)
+    }
 }
 
 impl Site {

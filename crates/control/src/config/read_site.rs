@@ -6,7 +6,7 @@ use super::model::{Site, Tenant};
 use super::report::Report;
 use super::table::{Named, Section};
 use super::values;
-use super::{read_fraud, read_policy};
+use super::{read_fraud, read_policy, read_screening};
 
 /// Most channels and most calls a second; 0 is no limit.
 pub(super) const LIMIT_MAX: u64 = 1_000_000;
@@ -57,8 +57,11 @@ pub(super) fn site(
         utc_offset_minutes: section
             .parsed("utc_offset", values::utc_offset)
             .unwrap_or_default(),
+        voice: None,
     };
+    let screening = section.table("screening");
     section.finish();
+    let screening = read_screening::read(report, named.name, screening);
     Site {
         name: named.name.to_owned(),
         tenant: tenant.unwrap_or_default(),
@@ -69,5 +72,6 @@ pub(super) fn site(
         main_number,
         dial,
         lines,
+        screening,
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct MediaSockets {
     buffer: Box<[u8; BUFFER]>,
 }
 
+/// Packets of our own voice in one turn; what is left goes out in the next.
+const SPOKEN_MAX: usize = 4_096;
+
 /// Room for the largest packet, one byte to see that a packet is larger, and the tail.
 const BUFFER: usize = PACKET_MAX + 1 + TAIL;
 
@@ -96,6 +99,31 @@ impl MediaSockets {
                 .get(socket.index())
                 .zip(bytes)
                 .map(|(s, b)| s.send(b, to));
+            if matches!(sent, Some(Ok(()))) {
+                self.copy(now, tap, socket.index(), to, len, true);
+            } else {
+                counters.media_refused += 1;
+            }
+        }
+    }
+
+    /// Sends what the edge itself has to say to callers by now.
+    pub(crate) fn speak(
+        &mut self,
+        now: Instant,
+        plane: &mut Plane,
+        counters: &mut WorkerCounters,
+        tap: &Tap,
+    ) {
+        for _ in 0..SPOKEN_MAX {
+            let Some(Forward { socket, to, len }) = plane.speak(now, &mut self.buffer[..]) else {
+                return;
+            };
+            let bytes = self.buffer.get(..len);
+            let from = self.sockets.get(socket.index());
+            let sent = from
+                .zip(bytes)
+                .map(|(socket, bytes)| socket.send(bytes, to));
             if matches!(sent, Some(Ok(()))) {
                 self.copy(now, tap, socket.index(), to, len, true);
             } else {

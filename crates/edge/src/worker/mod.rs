@@ -243,8 +243,15 @@ impl Worker {
         } else {
             ControlFlow::Continue(())
         };
+        if self.core.media().has_heard() {
+            self.core.take_pressed(now);
+        }
         if self.core.poll_timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
+        }
+        if self.core.media().voice_due().is_some_and(|at| at <= now) {
+            let (plane, counters) = (self.core.media_mut(), &mut self.counters);
+            self.media.speak(now, plane, counters, &self.tap);
         }
         self.send_all(now);
         self.take_events(now);
@@ -493,7 +500,8 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let next = [self.core.poll_timeout(), self.streams.poll_timeout()];
+        let voice = self.core.media().voice_due();
+        let next = [self.core.poll_timeout(), self.streams.poll_timeout(), voice];
         let next = next
             .into_iter()
             .flatten()

@@ -1,7 +1,7 @@
 //! What the edge says: the shipped prompts, and files in their place.
 
 use std::f32::consts::TAU;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ringfence_rtp::g711::{ULAW_SILENCE, encode_ulaw};
 
@@ -90,15 +90,18 @@ macro_rules! shipped {
 }
 
 impl Prompts {
-    /// The shipped prompts.
+    /// The shipped prompts. All who have them share them.
     pub fn shipped(language: Language) -> Prompts {
-        let files: [&[u8]; PROMPTS.len()] = match language {
-            Language::De => shipped!("de"),
-            Language::En => shipped!("en"),
-        };
+        static SHIPPED: [OnceLock<Prompts>; 2] = [OnceLock::new(), OnceLock::new()];
+        let [german, english] = &SHIPPED;
         // A test reads them all.
-        let sounds = files.map(|file| wav::read(file).unwrap_or_default().into());
-        Prompts { sounds }
+        let read = |files: [&[u8]; PROMPTS.len()]| Prompts {
+            sounds: files.map(|file| wav::read(file).unwrap_or_default().into()),
+        };
+        match language {
+            Language::De => german.get_or_init(|| read(shipped!("de"))).clone(),
+            Language::En => english.get_or_init(|| read(shipped!("en"))).clone(),
+        }
     }
 
     /// Puts a WAV file in the place of the prompt `name`; a name that is none changes nothing.
@@ -128,12 +131,15 @@ impl Prompts {
     }
 }
 
-/// One period of the ringing tone of a country (ITU-T E.180): North America's, else Europe's.
+/// One period of the ringing tone of a country (ITU-T E.180): North America's, the British one, else
+/// that of most of the world. All who have it share it.
 pub fn ringback(country: &str) -> Sound {
-    let (tones, on, off) = match country {
-        "US" | "CA" => ([440.0, 480.0], 2, 4),
-        "GB" | "IE" | "AU" | "NZ" => ([400.0, 450.0], 1, 2),
-        _ => ([425.0, 425.0], 1, 4),
+    static RINGING: [OnceLock<Sound>; 3] = [OnceLock::new(), OnceLock::new(), OnceLock::new()];
+    let [american, british, other] = &RINGING;
+    let (ringing, tones, on, off) = match country {
+        "US" | "CA" => (american, [440.0, 480.0], 2, 4),
+        "GB" | "IE" | "AU" | "NZ" => (british, [400.0, 450.0], 1, 2),
+        _ => (other, [425.0, 425.0], 1, 4),
     };
     let sample = |place: usize| {
         let turn = TAU * place as f32 / 8_000.0;
@@ -141,7 +147,8 @@ pub fn ringback(country: &str) -> Sound {
         encode_ulaw((sum * LOUDNESS) as i16)
     };
     let silence = std::iter::repeat_n(ULAW_SILENCE, off * 8_000);
-    (0..on * 8_000).map(sample).chain(silence).collect()
+    let period = || (0..on * 8_000).map(sample).chain(silence).collect();
+    Sound::clone(ringing.get_or_init(period))
 }
 
 /// Peak of each tone of the ringing: about -20 dBm0.
