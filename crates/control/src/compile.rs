@@ -9,7 +9,6 @@ use ringfence_base::net::{ListenerId, Transport};
 use ringfence_session::account::Account;
 use ringfence_session::failover::Failover;
 use ringfence_session::line_guard::{LinesMode, LinesPolicy};
-use ringfence_session::methods::Methods;
 use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
 use ringfence_session::plan::{self, PeerId, PeerKind, Plan, SiteId, TenantId};
 use ringfence_session::policy::{PeerPolicy, SitePolicy};
@@ -303,7 +302,7 @@ fn compile_phones_peer(config: &Config, phones: &Phones) -> plan::Peer {
         symmetric_media: true,
         pass_headers: Vec::new(),
         policy: PeerPolicy::default(),
-        methods: Methods::of_kind(PeerKind::Phones),
+        methods: phones.methods.clone(),
         failover: Failover::default(),
         ranks: Vec::new(),
         account: None,

@@ -409,7 +409,7 @@ fn methods(values: &mut Flat, methods: &Methods) {
         },
     );
     values.list("info", &methods.info);
-    values.now("messages", methods.messages);
+    texts_and_events(values, methods);
     values.now(
         "large_requests",
         match methods.large_requests {
@@ -427,6 +427,12 @@ fn methods(values: &mut Flat, methods: &Methods) {
     values.now("session_expires", spoken(methods.session_expires));
 }
 
+fn texts_and_events(values: &mut Flat, methods: &Methods) {
+    values.now("messages", methods.messages);
+    let events: Vec<&str> = methods.events.iter().map(|it| it.as_str()).collect();
+    values.list("events", &events);
+}
+
 fn phones(values: &mut Flat, phones: &Phones) {
     values.table(format!("phones.{}", phones.name));
     values.now("site", &phones.site);
@@ -436,6 +442,7 @@ fn phones(values: &mut Flat, phones: &Phones) {
     values.maybe("users", file, Effect::Now);
     // How many and which, not their secrets: a rotated one shows in neither.
     values.now("users.count", phones.users.len());
+    texts_and_events(values, &phones.methods);
     values.now("expires_min", spoken(phones.bounds.expires_min));
     values.now("expires_max", spoken(phones.bounds.expires_max));
     values.now("contacts_max", phones.bounds.contacts_max);

@@ -181,3 +181,24 @@ fn phones_take_the_place_of_a_phone_system() {
         "{shown:?}"
     );
 }
+
+#[test]
+fn what_phones_may_watch_and_write_is_read() {
+    use ringfence_session::events::package::Package;
+    let folder = tempfile::tempdir().unwrap();
+    let config = read(BASE, "alice,hunter2\n", folder.path()).unwrap();
+    let methods = &config.phones[0].methods;
+    assert_eq!(
+        (&methods.events[..], methods.messages),
+        (&Package::ALL[..], false)
+    );
+    let more = "realm = \"summit.example\"\nmessages = true\nevents = [\"presence\", \"dialog\"]";
+    let text = BASE.replace("realm = \"summit.example\"", more);
+    let config = read(&text, "alice,hunter2\n", folder.path()).unwrap();
+    let methods = &config.phones[0].methods;
+    assert_eq!(methods.events, [Package::Dialog, Package::Presence]);
+    assert!(methods.messages && methods.watches);
+    let wrong = "events = [\"lamps\"]\nrealm = \"summit.example\"";
+    let expected = "phones.remote.events[0]: \"lamps\"";
+    check("realm = \"summit.example\"", wrong, "", expected);
+}

@@ -62,8 +62,7 @@ impl Core {
         self.counters.challenges_answered += 1;
         self.trace(now, key, (side, false), &challenged.flow, message.bytes());
         self.trace(now, key, (side, true), &challenged.flow, &again.bytes);
-        self.relay_went_again(owner, client, again.client);
-        self.pass_went_again(now, owner, client, again.client);
+        self.relay_went_again(now, owner, client, (again.client, again.cseq));
         let Some(call) = self.call_mut(key) else {
             return true;
         };

@@ -24,12 +24,13 @@ use crate::call::{Call, CallKey, GENERATION_MAX, Side};
 use crate::call_id::CallId;
 use crate::counters::Counters;
 use crate::event::Event;
-use crate::message_relay::Relay;
+use crate::events::Subscriptions;
 use crate::plan::Plan;
 use crate::refusal::RefusalReason;
 use crate::registrar::group::Digests;
-use crate::registrar::{FlowUsers, NONCE_LIFETIME, NONCES_KEPT, Passing};
+use crate::registrar::{FlowUsers, NONCE_LIFETIME, NONCES_KEPT};
 use crate::registration::Registrations;
+use crate::relay::Relay;
 use crate::sighting::Sightings;
 use crate::supervise::Alarm;
 use crate::trace::{TraceEntry, TraceRing};
@@ -107,10 +108,9 @@ pub struct Core {
     /// Stateless answers.
     pub(crate) answers: VecDeque<Transmit>,
     pub(crate) traces: TraceRing,
-    /// MESSAGEs outside of calls that wait for their answer.
+    /// Requests outside of calls that wait for the other side's answer.
     pub(crate) relays: Slab<Relay>,
-    /// REGISTERs of phones that wait for their phone system.
-    pub(crate) passes: Slab<Passing>,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) counters: Counters,
     pub(crate) draining: bool,
     /// The call that is being worked on, for whoever must clean up after a panic.
@@ -175,7 +175,7 @@ impl Core {
             traces: TraceRing::new(plan.limits.trace_bytes),
             counters: Counters::default(),
             relays: Slab::new(),
-            passes: Slab::new(),
+            subscriptions: Subscriptions::new(hash),
             draining: false,
             current: None,
             scratch: Vec::with_capacity(4096),

@@ -29,6 +29,10 @@ pub struct Counters {
     pub calls_panicked: u64,
     /// Calls up now.
     pub calls_active: u64,
+    /// Subscriptions of phones now.
+    pub subscriptions_active: u64,
+    /// NOTIFYs that were sent to phones.
+    pub notifies_relayed: u64,
     /// REGISTERs of phones that were accepted.
     pub registrations: u64,
     /// Challenges of peers (401, 407) that were answered with credentials.

@@ -6,9 +6,11 @@
 
 use std::net::IpAddr;
 
+use ringfence_base::Flow;
 use ringfence_sip::{HeaderName, Message, NameAddr, Uri};
 
 use crate::causes::q850_of_reason;
+use crate::plan::{Listener, Peer, PeerKind, Plan};
 
 /// Longest user part, display name or passed header value.
 pub(crate) const TEXT_MAX: usize = 256;
@@ -48,6 +50,42 @@ impl Forbidden {
         }
     }
 
+    /// Forbids what is known of a peer that speaks over `flow`: its hosts, and our own addresses there.
+    pub(crate) fn peer(&mut self, plan: &Plan, peer: &Peer, flow: &Flow) {
+        self.address(flow.remote.ip());
+        for address in &peer.addresses {
+            self.address(address.ip());
+        }
+        for network in &peer.accept {
+            if let Some(host) = network.single_host() {
+                self.address(host);
+            }
+        }
+        if let Some(listener) = plan.listener(flow.listener) {
+            self.listener(listener);
+        }
+        if peer.kind != PeerKind::Phones {
+            self.text(peer.host.as_bytes());
+        }
+    }
+
+    /// Forbids all addresses of a listener.
+    pub(crate) fn listener(&mut self, listener: &Listener) {
+        let addresses = [
+            listener.udp,
+            listener.tcp,
+            listener.tls,
+            listener.ws,
+            listener.wss,
+        ];
+        for address in addresses.into_iter().flatten() {
+            self.address(address.ip());
+        }
+        if let Some(media) = listener.media {
+            self.address(media);
+        }
+    }
+
     /// Forbids a Call-ID, tag or host.
     pub(crate) fn text(&mut self, text: &[u8]) {
         // A short tag would occur by chance.
@@ -56,6 +94,29 @@ impl Forbidden {
         {
             self.texts.push(text.to_owned());
         }
+    }
+
+    /// `value` with `instead` where any of them occurs.
+    pub(crate) fn replaced(&self, value: &[u8], instead: &[u8]) -> Vec<u8> {
+        let mut rest = value;
+        let mut out = Vec::with_capacity(value.len());
+        while let Some((first, after)) = rest.split_first() {
+            let occurs = |text: &&String| {
+                let head = rest.get(..text.len());
+                head.is_some_and(|head| head.eq_ignore_ascii_case(text.as_bytes()))
+            };
+            match self.texts.iter().find(occurs) {
+                Some(text) => {
+                    out.extend_from_slice(instead);
+                    rest = rest.get(text.len()..).unwrap_or_default();
+                }
+                None => {
+                    out.push(*first);
+                    rest = after;
+                }
+            }
+        }
+        out
     }
 
     /// Whether any of them occurs in `value`.

@@ -86,7 +86,7 @@ impl Core {
                 self.on_dialog_request(now, flow, message, method, server, candidates);
             }
             Matched::NewRequest(server) if text => {
-                self.on_lone_message(now, &Reply::new(server, message, flow), candidates);
+                self.on_lone_message(now, &Reply::new(server, message, flow), candidates, None);
             }
             Matched::NewRequest(server) => {
                 let reply = Reply::new(server, message, flow);
@@ -154,7 +154,8 @@ impl Core {
                 methods.write(writer, true);
                 writer.header(HeaderName::Accept, "application/sdp");
             }),
-            Method::Bye => {
+            // A NOTIFY that nobody has subscribed to as well (RFC 6665 §4.1.3).
+            Method::Bye | Method::Notify => {
                 self.refuse(flow, RefusalReason::DialogUnknown);
                 self.answer_statelessly(&flow, message, 481, |_| {});
             }
@@ -179,6 +180,9 @@ impl Core {
         candidates: &Candidates,
     ) {
         let reply = Reply::new(server, message, flow);
+        if let Some((key, side)) = self.find_subscription(message, candidates) {
+            return self.on_subscription_request(now, key, side, method, &reply);
+        }
         let Some((key, side)) = self.find_dialog(message, candidates) else {
             self.refuse(flow, RefusalReason::DialogUnknown);
             self.see_forged(now, &flow, candidates, message);

@@ -13,6 +13,8 @@
 //! | methods and extensions in a call | [`methods`], `reliable`, `update`, `session_timer`, `late_success` |
 //! | transfers | `transfer`, `join` |
 //! | INFO, MESSAGE | `info`, `message_relay` |
+//! | who watches whom: SUBSCRIBE, NOTIFY, PUBLISH | [`events`] |
+//! | requests outside of calls that wait for an answer | `relay` |
 //! | carriers that want a password | [`account`], `authentication`, `challenged`, [`registration`] |
 //! | its media | `negotiation` |
 //! | a caller is asked by voice | [`line_guard`], [`screening`] |
@@ -40,6 +42,7 @@ pub mod counters;
 mod diversion;
 mod ending;
 pub mod event;
+pub mod events;
 pub mod failover;
 mod fallback;
 mod fork;
@@ -69,6 +72,7 @@ pub mod refusal;
 pub mod registrar;
 pub mod registration;
 pub mod rehearsal;
+mod relay;
 mod reliable;
 mod responses;
 mod routing;

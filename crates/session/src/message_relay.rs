@@ -1,11 +1,9 @@
 //! MESSAGE (RFC 3428): short texts between peers whose policy has `messages`, by the routes of
 //! calls. Each is a request of our own, under our own names; the far side's answer goes back.
 
-use bytes::Bytes;
-use ringfence_base::{Flow, Instant};
-use ringfence_dialog::{ClientId, Owner, RequestKind, ServerId};
+use ringfence_base::Instant;
 use ringfence_sip::write::MessageWriter;
-use ringfence_sip::{HeaderName, Index, Message, Method};
+use ringfence_sip::{HeaderName, Message, Method};
 
 use crate::access::Candidates;
 use crate::call::{CallKey, Phase, Side};
@@ -17,32 +15,14 @@ use crate::info::is_text;
 use crate::numbering;
 use crate::outgoing::{InDialog, Invite, MAX_FORWARDS, our_address};
 use crate::refusal::RefusalReason;
+use crate::registrar::{Caller, from_phone};
+use crate::relay::{Onward, Purpose, Relay};
 use crate::responses::status_across;
 use crate::routing::route;
 use crate::setup::forbidden_of;
 
 /// Longest text that is carried, in bytes: RFC 3428 §8 wants whole messages below 1,300.
 const TEXT_MAX: usize = 1_000;
-/// Messages that wait for their answer at once.
-const RELAYS_MAX: usize = 1_024;
-/// Owners from here on are messages, not legs of calls: no call has such a slot.
-const RELAY_OWNER: u64 = u64::MAX - (1 << 20);
-
-/// A MESSAGE that was sent on.
-#[derive(Debug)]
-pub(crate) struct Relay {
-    server: ServerId,
-    client: ClientId,
-    flow: Flow,
-    request: Bytes,
-}
-
-/// The place of a relay, if the transaction's owner is one.
-fn place_of(owner: Owner) -> Option<usize> {
-    let place = owner.0.checked_sub(RELAY_OWNER)? as usize;
-    (place < RELAYS_MAX).then_some(place)
-}
-
 impl Core {
     /// Whether a MESSAGE outside of calls is carried for any of these peers.
     pub(crate) fn carries_messages(&self, candidates: &Candidates) -> bool {
@@ -50,14 +30,15 @@ impl Core {
         peers.any(|peer| peer.methods.messages)
     }
 
-    /// A MESSAGE outside of calls.
+    /// A MESSAGE outside of calls, of a peer or of a phone that proved who it is.
     pub(crate) fn on_lone_message(
         &mut self,
         now: Instant,
         reply: &Reply<'_, '_>,
         candidates: &Candidates,
+        caller: Option<Caller>,
     ) {
-        if let Err(status) = self.relay_message(now, reply, candidates) {
+        if let Err(status) = self.relay_message(now, reply, candidates, caller) {
             self.refuse(reply.flow, RefusalReason::Method);
             self.respond(now, reply, status);
         }
@@ -68,6 +49,7 @@ impl Core {
         now: Instant,
         reply: &Reply<'_, '_>,
         candidates: &Candidates,
+        caller: Option<Caller>,
     ) -> Result<(), u16> {
         let message = reply.request;
         let plan = std::sync::Arc::clone(&self.plan);
@@ -76,7 +58,11 @@ impl Core {
             return Err(483);
         }
         let called = numbering::called_of(message).ok_or(404u16)?;
-        let mut route = route(&plan, candidates, &called).map_err(|refused| refused.status)?;
+        let routed = match caller {
+            Some(caller) => from_phone(&plan, caller, &called),
+            None => route(&plan, candidates, &called),
+        };
+        let mut route = routed.map_err(|refused| refused.status)?;
         if route.callee.is_some() {
             let target = self.target_of(now, &route, message).ok_or(480u16)?;
             route.target = Some(Box::new(target));
@@ -92,7 +78,7 @@ impl Core {
             return Err(405);
         }
         let rate = |peer: &crate::plan::Peer| peer.usage.take_rate(now, peer.calls_per_second);
-        if self.relays.len() >= RELAYS_MAX || !rate(ingress) || !rate(egress) {
+        if !self.has_room_for(&Purpose::Message) || !rate(ingress) || !rate(egress) {
             return Err(503);
         }
         let target = route.target.as_deref();
@@ -139,69 +125,33 @@ impl Core {
         writer.header(HeaderName::CallId, invite.call_id);
         writer.header(HeaderName::CSeq, "1 MESSAGE");
         writer.body(TEXT, message.body());
-        let relay = Relay {
-            server: reply.server,
+        let onward = Onward {
+            plan: &plan,
+            peer: egress,
+            flow,
             client,
-            flow: reply.flow,
-            request: Bytes::copy_from_slice(message.bytes()),
+            bytes: out.into(),
         };
-        let owner = Owner(RELAY_OWNER + self.relays.insert(relay) as u64);
-        let carried = self.carry(now, &plan, egress, flow, out.into());
-        self.send_carried(now, client, RequestKind::NonInvite, carried, owner);
+        self.relay(now, Some(reply), onward, Purpose::Message);
         Ok(())
     }
 
-    /// The answer to a MESSAGE that was sent on. Whether it was one.
-    pub(crate) fn on_relay_response(
+    /// The far side's answer to a MESSAGE that was sent on. If there is none, the sender's own timer
+    /// has run as well (RFC 4320 §4.2).
+    pub(crate) fn on_message_answer(
         &mut self,
         now: Instant,
-        owner: Owner,
-        client: ClientId,
-        message: &Message<'_>,
-    ) -> bool {
-        let Some(place) = place_of(owner) else {
-            return false;
+        relay: &Relay,
+        answer: Option<&Message<'_>>,
+    ) {
+        let Some(status) = answer.and_then(|answer| answer.status()) else {
+            return;
         };
-        // No provisional response to anything but INVITE (RFC 4320 §4.1).
-        let status = message.status().filter(|status| !status.is_provisional());
-        if let Some(status) = status
-            && let Some(relay) = self.take_relay(place, client)
-        {
-            let status = match status.raw() {
-                200..=299 => status.raw(),
-                // Our own dialog trouble is not the sender's; never 408 (RFC 4320 §4.2).
-                408 | 481 => 480,
-                other => status_across(other),
-            };
-            let mut index = Index::default();
-            if let Ok(request) = index.parse(&relay.request) {
-                let reply = Reply::new(relay.server, &request, relay.flow);
-                self.respond(now, &reply, status);
-            }
-        }
-        true
-    }
-
-    /// No answer came: the sender's own timer has run as well (RFC 4320 §4.2). Whether it was one.
-    pub(crate) fn on_relay_failed(&mut self, owner: Owner, client: ClientId) -> bool {
-        let Some(place) = place_of(owner) else {
-            return false;
+        let status = match status.raw() {
+            accepted @ 200..=299 => accepted,
+            other => refusal_across(other),
         };
-        self.take_relay(place, client);
-        true
-    }
-
-    /// The MESSAGE went again, with credentials.
-    pub(crate) fn relay_went_again(&mut self, owner: Owner, old: ClientId, new: ClientId) {
-        let relay = place_of(owner).and_then(|place| self.relays.get_mut(place));
-        if let Some(relay) = relay.filter(|relay| relay.client == old) {
-            relay.client = new;
-        }
-    }
-
-    fn take_relay(&mut self, place: usize, client: ClientId) -> Option<Relay> {
-        let relay = self.relays.get(place)?;
-        (relay.client == client).then(|| self.relays.remove(place))
+        self.answer_relay(now, relay, status, |_| {});
     }
 
     /// A MESSAGE inside a call: carried to the other side.
@@ -237,6 +187,15 @@ impl Core {
             }
         };
         self.respond(now, reply, status);
+    }
+}
+
+/// The status of a refusal outside of calls, as the other side is told.
+pub(crate) const fn refusal_across(status: u16) -> u16 {
+    match status {
+        // Our own dialog trouble is not the sender's; never 408 (RFC 4320 §4.2).
+        408 | 481 => 480,
+        other => status_across(other),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message};
 
+use crate::events::package::Package;
 use crate::large::LargeRequests;
 use crate::plan::PeerKind;
 
@@ -26,6 +27,11 @@ pub struct Methods {
     pub info: Vec<String>,
     /// Whether MESSAGE (RFC 3428) is carried from and to it.
     pub messages: bool,
+    /// Event packages that pass between phones and their phone system (RFC 6665): what a phone may
+    /// watch and publish, and what a phone system may tell.
+    pub events: Vec<Package>,
+    /// Whether it is the one that watches.
+    pub watches: bool,
     /// What becomes of a request that is too large for a datagram.
     pub large_requests: LargeRequests,
 }
@@ -77,6 +83,11 @@ impl Methods {
             // Key presses.
             info: INFO_TYPES.map(str::to_owned).to_vec(),
             messages: false,
+            events: match kind {
+                PeerKind::Pbx | PeerKind::Phones => Package::ALL.to_vec(),
+                PeerKind::Trunk => Vec::new(),
+            },
+            watches: kind == PeerKind::Phones,
             large_requests: LargeRequests::Tcp,
         }
     }
@@ -92,6 +103,12 @@ impl Methods {
         }
         if self.transfer != Transfers::Refuse {
             allow.push_str(", REFER");
+        }
+        if !self.events.is_empty() {
+            allow.push_str(match self.watches {
+                true => ", SUBSCRIBE, PUBLISH",
+                false => ", NOTIFY",
+            });
         }
         allow
     }

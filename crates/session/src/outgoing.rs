@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ringfence_base::{Flow, Instant, Transport};
-use ringfence_dialog::dialog::RequestVia;
+use ringfence_dialog::dialog::{Dialog, RequestVia};
 use ringfence_dialog::{Branch, ClientId, LocalCallId, RequestKind, Tag};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message, Method, Uri};
@@ -364,28 +364,29 @@ impl Core {
     }
 }
 
-/// Where a request inside the dialog goes: to the address of its first route or its target if
-/// that is an address of the leg's own peer, else where the peer's messages come from. A Contact
-/// is the peer's word, and nobody makes us send elsewhere by a word.
+/// Where a request of a leg goes.
 fn next_hop(call: &Call, side: Side) -> Option<Flow> {
     let leg = call.leg(side);
-    let peer = call.peer(side)?;
-    if leg.flow.transport.is_reliable() {
-        return Some(leg.flow);
+    Some(next_hop_of(call.peer(side)?, leg.flow, leg.dialog.as_ref()))
+}
+
+/// Where a request inside the dialog goes: to the address of its first route or its target if
+/// that is an address of the dialog's own peer, else where the peer's messages come from. A Contact
+/// is the peer's word, and nobody makes us send elsewhere by a word.
+pub(crate) fn next_hop_of(peer: &Peer, flow: Flow, dialog: Option<&Dialog>) -> Flow {
+    if flow.transport.is_reliable() {
+        return flow;
     }
-    let named = leg.dialog.as_ref().and_then(|dialog| {
+    let named = dialog.and_then(|dialog| {
         let uri = Uri::parse(dialog.next_hop()).ok()?;
         Some(SocketAddr::new(
             uri.host?.ip()?,
-            uri.port.unwrap_or(leg.flow.transport.default_port()),
+            uri.port.unwrap_or(flow.transport.default_port()),
         ))
     });
     match named {
-        Some(address) if is_address_of(peer, address.ip()) => Some(Flow {
-            remote: address,
-            ..leg.flow
-        }),
-        _ => Some(leg.flow),
+        Some(remote) if is_address_of(peer, remote.ip()) => Flow { remote, ..flow },
+        _ => flow,
     }
 }
 

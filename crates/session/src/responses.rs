@@ -48,9 +48,7 @@ impl Core {
         if let Some(slot) = registration_slot(owner) {
             return self.on_register_answer(now, flow, message, (slot, client));
         }
-        if self.on_relay_response(now, owner, client, message)
-            || self.on_pass_response(now, owner, client, message)
-        {
+        if self.on_relay_response(now, owner, client, message) {
             return;
         }
         let (key, side) = CallKey::from_owner(owner);
@@ -500,7 +498,7 @@ impl Core {
                 if self.forget_orphan(client) {
                     return;
                 }
-                if self.on_relay_failed(owner, client) || self.on_pass_failed(now, owner, client) {
+                if self.on_relay_failed(now, owner, client) {
                     return;
                 }
                 if let Some(slot) = registration_slot(owner) {

@@ -528,21 +528,7 @@ pub(crate) fn forbidden_of(call: &Call, side: Side) -> Forbidden {
     let leg = call.leg(side);
     forbidden.address(leg.flow.remote.ip());
     if let Some(listener) = call.plan.listener(leg.flow.listener) {
-        for address in [
-            listener.udp,
-            listener.tcp,
-            listener.tls,
-            listener.ws,
-            listener.wss,
-        ]
-        .into_iter()
-        .flatten()
-        {
-            forbidden.address(address.ip());
-        }
-        if let Some(media) = listener.media {
-            forbidden.address(media);
-        }
+        forbidden.listener(listener);
     }
     if let Some(dialog) = &leg.dialog {
         forbidden.text(dialog.call_id());

@@ -14,6 +14,7 @@ use crate::call::{CallKey, Phase, Side};
 use crate::call_id::CallId;
 use crate::cdr::EndedBy;
 use crate::core::Core;
+use crate::events::SubscriptionKey;
 use crate::health::{Evidence, Fault, HOLD};
 use crate::outgoing::{MAX_FORWARDS, our_address};
 use crate::plan::{Peer, PeerId};
@@ -38,8 +39,8 @@ pub(crate) enum Alarm {
         /// Counts plans: timers of an old plan mean nothing.
         plan: u32,
     },
-    /// A phone system has taken too long for the REGISTER of a phone.
-    Pass {
+    /// The other side has taken too long for a request that was sent on.
+    Relay {
         /// Its place.
         place: usize,
         /// What was sent.
@@ -51,6 +52,13 @@ pub(crate) enum Alarm {
         slot: u16,
         /// Counts its alarms: only the last one set means something.
         number: u32,
+    },
+    /// A subscription may have expired.
+    Subscription {
+        /// Which.
+        key: SubscriptionKey,
+        /// What it was set to: only the earliest one set means something.
+        at: Instant,
     },
 }
 
@@ -113,7 +121,8 @@ impl Core {
             Alarm::Orphan { client } => {
                 self.forget_orphan(client);
             }
-            Alarm::Pass { place, client } => self.on_pass_silent(now, place, client),
+            Alarm::Relay { place, client } => self.on_relay_silent(now, place, client),
+            Alarm::Subscription { key, at } => self.on_subscription_alarm(now, key, at),
             Alarm::Registration { slot, number } => self.on_registration_alarm(now, slot, number),
         }
     }

@@ -547,6 +547,8 @@ pub struct Phones {
     pub crypto: Vec<Suite>,
     /// Most calls at once of all of them; 0 is no limit.
     pub channels: u32,
+    /// Methods and extensions that they may use.
+    pub methods: Methods,
 }
 
 /// A user of `[phones.NAME]`. Its secret is known by digests only.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence_session::events::package::Package;
 use ringfence_session::large::LargeRequests;
 use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::PeerKind;
@@ -32,6 +33,13 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
         &[("tcp", LargeRequests::Tcp), ("udp", LargeRequests::Udp)],
     );
     let messages = section.boolean("messages");
+    let events = events(section);
+    if kind == PeerKind::Trunk && events.as_ref().is_some_and(|named| !named.is_empty()) {
+        let (key, fix) = (section.key("events"), "write events of a PBX or of phones");
+        section
+            .report()
+            .error(&key, "is of a carrier, which nobody watches", fix);
+    }
     let redirects = section.one_of(
         "redirects",
         &[("refuse", Redirects::Refuse), ("follow", Redirects::Follow)],
@@ -43,6 +51,17 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
         redirects: redirects.unwrap_or(usual.redirects),
         large_requests: large_requests.unwrap_or(usual.large_requests),
         messages: messages.unwrap_or(usual.messages),
+        events: events.unwrap_or(usual.events),
+        watches: usual.watches,
         session_expires: session_expires.unwrap_or(usual.session_expires),
     }
+}
+
+/// `events = ["dialog", "message-summary"]`.
+pub(super) fn events(section: &mut Section<'_, '_, '_>) -> Option<Vec<Package>> {
+    let words = Package::ALL.map(|package| (package.as_str(), package));
+    let mut named = section.list("events", |text| values::one_of(text, &words))?;
+    named.sort_unstable();
+    named.dedup();
+    Some(named)
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringfence_session::plan::{MediaPolicy, NumberRange};
+use ringfence_session::methods::Methods;
+use ringfence_session::plan::{MediaPolicy, NumberRange, PeerKind};
 use ringfence_session::registrar::group::{Bounds, Digests};
 use ringfence_sip::digest::Algorithm;
 
 use super::model::{PhoneUser, Phones, Site};
+use super::read_methods;
 use super::read_peer::Names;
 use super::read_site::LIMIT_MAX;
 use super::report::Report;
@@ -89,7 +91,15 @@ fn read(
     );
     let crypto = section.list("crypto", values::suite);
     let channels = section.integer("channels", 0..=LIMIT_MAX);
+    let messages = section.boolean("messages");
+    let events = read_methods::events(&mut section);
     section.finish();
+    let usual = Methods::of_kind(PeerKind::Phones);
+    let methods = Methods {
+        messages: messages.unwrap_or(usual.messages),
+        events: events.unwrap_or(usual.events),
+        ..Methods::of_kind(PeerKind::Phones)
+    };
     let standard = Bounds::default();
     let bounds = Bounds {
         expires_min: expires_min.unwrap_or(standard.expires_min),
@@ -126,6 +136,7 @@ fn read(
             .filter(|suites| !suites.is_empty())
             .unwrap_or_else(|| values::SUITES.to_vec()),
         channels: channels.unwrap_or_default() as u32,
+        methods,
     }
 }
 

@@ -364,6 +364,19 @@ fn extension_keys_are_understood() {
 }
 
 #[test]
+fn a_carrier_has_nothing_to_watch() {
+    let (from, to) = (
+        "media = \"srtp\"",
+        "media = \"srtp\"\nevents = [\"dialog\"]",
+    );
+    check(
+        from,
+        to,
+        "trunk.carrier-a.events: is of a carrier, which nobody watches",
+    );
+}
+
+#[test]
 fn zero_means_no_limit() {
     let text = DOCUMENTED.replace("channels = 8", "channels = 0");
     let config = read_text(&text.replace("calls_per_second = 5", "calls_per_second = 0"))

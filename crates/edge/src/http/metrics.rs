@@ -167,6 +167,8 @@ type LabelsWith<'a> = &'a dyn Fn(&'static str, &'static str) -> Vec<Label>;
 fn publish_calls(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<'_>) {
     let calls = &worker.calls;
     gauge!("ringfence_calls", label()).set(calls.calls_active as f64);
+    gauge!("ringfence_subscriptions", label()).set(calls.subscriptions_active as f64);
+    counter!("ringfence_notifies_total", label()).absolute(calls.notifies_relayed);
     counter!("ringfence_calls_tried_total", label()).absolute(calls.calls_tried);
     counter!("ringfence_calls_failed_over_total", label()).absolute(calls.calls_failed_over);
     counter!("ringfence_calls_srtp_refused_total", label()).absolute(calls.calls_srtp_refused);

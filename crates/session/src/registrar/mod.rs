@@ -25,7 +25,7 @@ mod route;
 mod serve;
 
 pub(crate) use credentials::{NONCE_LIFETIME, NONCES_KEPT};
-pub(crate) use pass::Passing;
+pub(crate) use pass::{Passing, host_of, number};
 pub(crate) use route::{
     Callee, Caller, Target, by_name, by_number, by_token, from_phone, presented,
 };

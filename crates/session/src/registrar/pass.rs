@@ -12,9 +12,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use ringfence_base::{Flow, HashKey, Instant, UnixTime};
-use ringfence_dialog::{ClientId, Owner, RequestKind, ServerId};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Index, Message, Method, NameAddr};
 
@@ -28,15 +26,9 @@ use crate::incoming::Reply;
 use crate::outgoing::{MAX_FORWARDS, OurName, contact, our_address};
 use crate::plan::{Peer, PeerId, PeerKind, Plan};
 use crate::refusal::RefusalReason;
-use crate::supervise::Alarm;
+use crate::relay::{Onward, Purpose, Relay};
 use crate::ways::ways;
 
-/// REGISTERs of one worker that wait for a PBX.
-const PASSES_MAX: usize = 4_096;
-/// Owners from here on are these, not legs of calls: no call has such a slot.
-const PASS_OWNER: u64 = u64::MAX - (1 << 22);
-/// How long a PBX may take, well below the phone's own patience (timer F, 32 s).
-const PATIENCE: Duration = Duration::from_secs(10);
 /// When a phone shall come again whose PBX does not work, in seconds.
 const AGAIN_SECONDS: u32 = 30;
 /// The longest lifetime that is believed, in seconds: a day.
@@ -49,10 +41,6 @@ const TOKEN_DIGITS: usize = 12;
 /// A REGISTER that waits for the PBX.
 #[derive(Debug)]
 pub(crate) struct Passing {
-    server: ServerId,
-    client: ClientId,
-    flow: Flow,
-    request: Bytes,
     group: String,
     user: String,
     change: Change,
@@ -82,12 +70,6 @@ pub(crate) fn split(called: &str) -> Option<(&str, u64)> {
     token
         .filter(|_| digits && called.len() == user.len() + 1 + TOKEN_DIGITS)
         .map(|token| (user, token))
-}
-
-/// The place of a REGISTER that was passed on, if the transaction's owner is one.
-fn place_of(owner: Owner) -> Option<usize> {
-    let place = owner.0.checked_sub(PASS_OWNER)? as usize;
-    (place < PASSES_MAX).then_some(place)
 }
 
 const fn refuse(status: u16, text: &'static str) -> Refusal {
@@ -123,7 +105,14 @@ impl Core {
         let pbx = plan.peer(way.peer).ok_or(SILENT)?;
         let flow = pbx.flow_to(way.address);
         let ours = our_address(&plan, &flow).ok_or(SILENT)?;
-        if self.passes.len() >= PASSES_MAX {
+        let purpose = Purpose::Register(Box::new(Passing {
+            group: group.key.clone(),
+            user: user.name.clone(),
+            change,
+            pbx: way.peer,
+            sent_to: flow,
+        }));
+        if !self.has_room_for(&purpose) {
             return Err(refuse(503, "too many phones register at once"));
         }
         let client = self.transactions.reserve_client().map_err(|_| SILENT)?;
@@ -150,100 +139,45 @@ impl Core {
             );
         }
         writer.finish();
-        let passing = Passing {
-            server: reply.server,
+        let onward = Onward {
+            plan: &plan,
+            peer: pbx,
+            flow,
             client,
-            flow: reply.flow,
-            request: Bytes::copy_from_slice(reply.request.bytes()),
-            group: group.key.clone(),
-            user: user.name.clone(),
-            change,
-            pbx: way.peer,
-            sent_to: flow,
+            bytes: out.into(),
         };
-        let place = self.passes.insert(passing);
-        let owner = Owner(PASS_OWNER + place as u64);
-        let (kind, bytes) = (RequestKind::NonInvite, Bytes::from(out));
-        self.transactions
-            .send_request(now, client, kind, flow, bytes, owner);
-        self.alarms
-            .schedule(now + PATIENCE, Alarm::Pass { place, client });
+        self.relay(now, Some(reply), onward, purpose);
         Ok(())
     }
 
-    /// The PBX's answer to a REGISTER that was passed on. Whether it was one.
-    pub(crate) fn on_pass_response(
+    /// The PBX's answer to a REGISTER that was passed on, or that it took too long.
+    pub(crate) fn on_pass_answer(
         &mut self,
         now: Instant,
-        owner: Owner,
-        client: ClientId,
-        message: &Message<'_>,
-    ) -> bool {
-        let Some(place) = place_of(owner) else {
-            return false;
-        };
-        let status = message.status().map_or(0, |status| status.raw());
-        if status >= 200
-            && let Some(passing) = self.take_pass(place, client)
-        {
-            let answer = match status {
-                200..=299 => Ok(message),
-                403 | 404 | 410 => Err(refuse(403, "the phone system refuses this user")),
-                423 => Err(refuse(423, "the phone system wants a longer lifetime")),
-                401 | 407 => Err(refuse(503, "the phone system asks for a password")),
-                400..=499 => Err(refuse(500, "the phone system refuses the registration")),
-                _ => Err(refuse(
-                    503,
-                    "the phone system does not register anybody now",
-                )),
-            };
-            let wait = headers::retry_after(message);
-            let least = message.header(HeaderName::MinExpires).and_then(number);
-            self.finish_pass(now, &passing, answer, wait, least);
-        }
-        true
-    }
-
-    /// No answer came, or no connection. Whether it was one.
-    pub(crate) fn on_pass_failed(&mut self, now: Instant, owner: Owner, client: ClientId) -> bool {
-        let Some(place) = place_of(owner) else {
-            return false;
-        };
-        self.on_pass_silent(now, place, client);
-        true
-    }
-
-    /// The PBX has taken too long.
-    pub(crate) fn on_pass_silent(&mut self, now: Instant, place: usize, client: ClientId) {
-        let Some(passing) = self.take_pass(place, client) else {
-            return;
-        };
-        if let Some(pbx) = self.plan.peer(passing.pbx) {
-            pbx.usage.standing.note_dead(passing.sent_to.remote, now);
-        }
-        self.finish_pass(now, &passing, Err(SILENT), None, None);
-    }
-
-    /// The REGISTER went again, with credentials.
-    pub(crate) fn pass_went_again(
-        &mut self,
-        now: Instant,
-        owner: Owner,
-        old: ClientId,
-        new: ClientId,
+        passing: &Passing,
+        relay: &Relay,
+        answer: Option<&Message<'_>>,
     ) {
-        let Some(place) = place_of(owner) else { return };
-        let passing = self.passes.get_mut(place);
-        if let Some(passing) = passing.filter(|passing| passing.client == old) {
-            passing.client = new;
-            let alarm = Alarm::Pass { place, client: new };
-            self.alarms.schedule(now + PATIENCE, alarm);
-        }
-    }
-
-    fn take_pass(&mut self, place: usize, client: ClientId) -> Option<Passing> {
-        let passing = self.passes.get(place)?;
-        (passing.client == client).then(|| self.passes.remove(place))
+        let Some(message) = answer else {
+            if let Some(pbx) = self.plan.peer(passing.pbx) {
+                pbx.usage.standing.note_dead(passing.sent_to.remote, now);
+            }
+            return self.finish_pass(now, passing, relay, Err(SILENT), None, None);
+        };
+        let answer = match message.status().map_or(0, |status| status.raw()) {
+            200..=299 => Ok(message),
+            403 | 404 | 410 => Err(refuse(403, "the phone system refuses this user")),
+            423 => Err(refuse(423, "the phone system wants a longer lifetime")),
+            401 | 407 => Err(refuse(503, "the phone system asks for a password")),
+            400..=499 => Err(refuse(500, "the phone system refuses the registration")),
+            _ => Err(refuse(
+                503,
+                "the phone system does not register anybody now",
+            )),
+        };
+        let wait = headers::retry_after(message);
+        let least = message.header(HeaderName::MinExpires).and_then(number);
+        self.finish_pass(now, passing, relay, answer, wait, least);
     }
 
     /// Answers the phone as the PBX has decided.
@@ -251,15 +185,16 @@ impl Core {
         &mut self,
         now: Instant,
         passing: &Passing,
+        relay: &Relay,
         answer: Result<&Message<'_>, Refusal>,
         wait: Option<u32>,
         least: Option<u32>,
     ) {
         let mut index = Index::default();
-        let Ok(request) = index.parse(&passing.request) else {
+        let (Some(server), Ok(request)) = (relay.server, index.parse(&relay.request)) else {
             return;
         };
-        let reply = Reply::new(passing.server, &request, passing.flow);
+        let reply = Reply::new(server, &request, relay.flow);
         let plan = std::sync::Arc::clone(&self.plan);
         // The plan may be another one by now.
         let found = plan.phones.iter().enumerate().find_map(|(place, group)| {
@@ -283,12 +218,12 @@ impl Core {
         match bindings {
             Ok(bindings) => {
                 let seen = (before, &bindings[..]);
-                self.see_registered(now, &passing.flow, &request, caller, seen);
+                self.see_registered(now, &relay.flow, &request, caller, seen);
                 self.accept_register(now, group, caller, &reply, bindings);
             }
             Err(refusal) => {
-                self.see_proved(now, &passing.flow, &request, caller);
-                self.refuse(passing.flow, RefusalReason::Registration);
+                self.see_proved(now, &relay.flow, &request, caller);
+                self.refuse(relay.flow, RefusalReason::Registration);
                 self.respond_with(now, &reply, refusal.status, None, |writer| {
                     if refusal.status == 423 {
                         let least = least.unwrap_or(group.expires_min.as_secs() as u32);
@@ -310,7 +245,7 @@ impl Core {
 }
 
 /// `host:port;transport=tcp` of a PBX.
-fn host_of(pbx: &Peer) -> String {
+pub(crate) fn host_of(pbx: &Peer) -> String {
     let mut host = pbx.host.clone();
     if let Some(port) = pbx.port {
         host.push_str(&format!(":{port}"));
@@ -389,7 +324,7 @@ fn granted(
     Ok(Change::Update(changed))
 }
 
-fn number(value: &[u8]) -> Option<u32> {
+pub(crate) fn number(value: &[u8]) -> Option<u32> {
     let digits = value.trim_ascii();
     std::str::from_utf8(digits).ok()?.parse().ok()
 }

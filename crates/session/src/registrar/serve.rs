@@ -109,6 +109,9 @@ impl Core {
     /// address that the phone's leg has.
     fn phone_of_dialog(&self, flow: &Flow, message: &Message<'_>) -> Option<PeerId> {
         message.method()?;
+        if let Some(phones) = self.watcher_of(flow, message) {
+            return Some(phones);
+        }
         let to = message.to().ok()?;
         let tag: TagText = to.tag()?.try_into().ok()?;
         let &(key, side) = self.by_tag.get::<TagText>(&tag)?;
@@ -279,7 +282,30 @@ impl Core {
         });
     }
 
-    /// Any other new request of a phone: a call, or a question.
+    /// Whether a request comes from where the user in its From has registered: a phone that asks
+    /// whether the edge is still there is not asked for its password each time.
+    fn is_of_registered(
+        &self,
+        now: Instant,
+        flow: &Flow,
+        message: &Message<'_>,
+        id: GroupId,
+    ) -> bool {
+        let at = self.unix(now);
+        let user = self.plan.phone_group(id).and_then(|group| {
+            let from = message.from().ok()?;
+            let name = from.uri.user_unescaped()?;
+            group.user(group.index_of(&name)?)
+        });
+        user.is_some_and(|user| {
+            let bindings = user.line.bindings(at);
+            bindings
+                .iter()
+                .any(|known| !known.flow_lost && known.flow == *flow)
+        })
+    }
+
+    /// Any other new request of a phone: a call, a text, a question, or whom it watches.
     fn on_phone_request(
         &mut self,
         now: Instant,
@@ -290,6 +316,11 @@ impl Core {
         let Some(id) = self.group_of(&flow, message) else {
             return;
         };
+        if method == Method::Options && self.is_of_registered(now, &flow, message, id) {
+            let group = self.plan.phone_group(id).map(|group| group.peer);
+            let candidates: Candidates = group.into_iter().collect();
+            return self.on_lone_request(flow, message, method, &candidates);
+        }
         let Some(caller) = self.authenticate(now, &flow, message, id) else {
             return;
         };
@@ -298,13 +329,28 @@ impl Core {
             return;
         };
         let candidates = Candidates::from_slice(&[peer]);
-        if method != Method::Invite {
+        let methods = self.plan.peer(peer).map(|peer| &peer.methods);
+        let events = methods.is_some_and(|methods| !methods.events.is_empty());
+        let serves = match method {
+            Method::Invite => true,
+            Method::Message => self.carries_messages(&candidates),
+            Method::Publish | Method::Subscribe => events,
+            _ => false,
+        };
+        if !serves {
             return self.on_lone_request(flow, message, method, &candidates);
         }
         match self.transactions.handle_input(now, &flow, message) {
             Matched::NewRequest(server) => {
                 let reply = Reply::new(server, message, flow);
-                self.on_new_invite(now, &reply, &candidates, Some(caller));
+                match method {
+                    Method::Message => {
+                        self.on_lone_message(now, &reply, &candidates, Some(caller));
+                    }
+                    Method::Publish => self.on_publish(now, &reply, caller),
+                    Method::Subscribe => self.on_subscribe(now, &reply, caller),
+                    _ => self.on_new_invite(now, &reply, &candidates, Some(caller)),
+                }
             }
             Matched::Refused(_) => {
                 self.refuse(flow, RefusalReason::TransactionsMax);
