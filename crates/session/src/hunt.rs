@@ -125,6 +125,7 @@ impl Core {
         if let Some(peer) = plan.peer(id) {
             if matches!(fault, Fault::Silent | Fault::Transport) {
                 peer.usage.standing.note_dead(address, now);
+                self.suspect_registration(now, peer);
             }
             self.note_line_fault(now, peer, fault);
         }
@@ -144,6 +145,17 @@ impl Core {
                 fault,
                 failures: limit,
             });
+        }
+    }
+
+    /// A carrier that does not know us any more refuses our calls in one of these ways.
+    pub(crate) fn note_refusal(&mut self, now: Instant, key: CallKey, status: u16) {
+        let Some(call) = self.call(key).filter(|_| matches!(status, 401 | 403 | 407)) else {
+            return;
+        };
+        let plan = Arc::clone(&call.plan);
+        if let Some(peer) = plan.peer(call.leg(Side::B).peer) {
+            self.suspect_registration(now, peer);
         }
     }
 

@@ -113,6 +113,11 @@ impl Core {
         let mut out = Vec::with_capacity(512 + message.body().len());
         let mut writer = MessageWriter::request(&mut out, Method::Message, invite.request_uri());
         writer.via(flow.transport, invite.name(), invite.branch, true);
+        let path = target.and_then(|target| target.path.as_deref());
+        let route = path.map(str::to_owned).or_else(|| egress.service_route());
+        if let Some(route) = route {
+            writer.header(HeaderName::Route, route);
+        }
         writer.header_fmt(
             HeaderName::MaxForwards,
             format_args!("{}", invite.max_forwards),

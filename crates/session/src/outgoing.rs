@@ -185,6 +185,8 @@ impl Invite<'_> {
         writer.via(transport, self.name(), self.branch, true);
         if let Some(path) = self.target.and_then(|target| target.path.as_deref()) {
             writer.header(HeaderName::Route, path);
+        } else if let Some(route) = self.peer.service_route() {
+            writer.header(HeaderName::Route, route);
         }
         writer.header_fmt(
             HeaderName::MaxForwards,

@@ -17,6 +17,7 @@ use crate::failover::{Failover, Rank};
 use crate::methods::Methods;
 use crate::policy::{PeerPolicy, SitePolicy};
 use crate::registrar::group::{GroupId, PhoneGroup};
+use crate::registration::{RegistrationState, registers};
 use crate::spend::Guard;
 use crate::usage::Usage;
 
@@ -243,6 +244,14 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// The Route that a request to it shall have, if it said so when we registered (RFC 3608 §5).
+    pub(crate) fn service_route(&self) -> Option<String> {
+        registers(self)?;
+        let view = self.usage.registration()?;
+        let registered = view.state == RegistrationState::Registered;
+        view.service_route.clone().filter(|_| registered)
+    }
+
     /// The way to it at `remote`, over whatever connection there is.
     pub(crate) fn flow_to(&self, remote: SocketAddr) -> Flow {
         Flow {

@@ -17,6 +17,7 @@ use crate::plan::{Peer, PeerId, PeerKind, Plan, Site, SiteId};
 use crate::refusal::RefusalReason;
 use crate::registrar::group::GroupId;
 use crate::registrar::{Caller, from_phone};
+use crate::registration::registers;
 use crate::routing::{Meant, NoRoute, Route, called_from_inside, kind_name, route};
 use crate::usage::Usage;
 use crate::ways::{Ways, kind_towards, ways_of};
@@ -401,6 +402,8 @@ impl Stage<'_> {
                         "it comes last until it has proved itself: {}",
                         quarantine.fault
                     ))
+                } else if registers(peer).is_some() && !peer.usage.is_bound(self.now) {
+                    Some("it comes last until it is registered".to_owned())
                 } else if Some(id) == chosen {
                     None
                 } else {

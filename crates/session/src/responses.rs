@@ -296,6 +296,7 @@ impl Core {
         if initial {
             call.leg_mut(side).status = Some(status);
             call.facts.q850 = cause;
+            self.note_refusal(now, key, status);
         }
         if initial && self.go_on_after(now, key, status) {
             return;

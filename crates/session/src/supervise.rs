@@ -32,6 +32,8 @@ pub(crate) enum Alarm {
     },
     /// The drain has lasted long enough.
     DrainOver,
+    /// Time to look what other workers have seen of our registrations.
+    Glance,
     /// OPTIONS to a peer of the plan with this number.
     Options {
         /// The peer.
@@ -114,6 +116,7 @@ impl Core {
                 self.on_call_alarm(now, key, kind);
             }
             Alarm::DrainOver => self.end_all(now),
+            Alarm::Glance => self.glance_at_registrations(now),
             Alarm::Options { peer, plan } if plan == self.plan_number => {
                 self.send_options(now, peer);
             }
@@ -335,7 +338,7 @@ impl Core {
             false => self.note_line_proof(now, peer, Evidence::Options),
         }
         if was_away {
-            self.suspect_registration(now, id);
+            self.suspect_registration(now, peer);
         }
     }
 

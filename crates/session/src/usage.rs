@@ -4,7 +4,7 @@
 //! each number stands alone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -36,6 +36,10 @@ pub struct Usage {
     pub lines: Lines,
     /// The registration with the peer, if there is to be one.
     registration: ArcSwapOption<RegistrationView>,
+    /// Until when our binding at the peer lasts, in nanoseconds; 0 is no binding.
+    bound_until: AtomicU64,
+    /// Somebody saw a sign that the binding is gone, and the worker that keeps it does not know.
+    suspected: AtomicBool,
 }
 
 impl Usage {
@@ -114,6 +118,27 @@ impl Usage {
     /// How the registration with the peer stands.
     pub fn registration(&self) -> Option<Arc<RegistrationView>> {
         self.registration.load_full()
+    }
+
+    /// Notes until when our binding at the peer lasts.
+    pub fn set_bound(&self, until: Option<Instant>) {
+        let until = until.map_or(0, Instant::as_nanos);
+        self.bound_until.store(until, Relaxed);
+    }
+
+    /// Whether the peer knows where we are.
+    pub fn is_bound(&self, now: Instant) -> bool {
+        self.bound_until.load(Relaxed) > now.as_nanos()
+    }
+
+    /// Tells the worker that keeps the registration that the binding may be gone.
+    pub fn suspect(&self) {
+        self.suspected.store(true, Relaxed);
+    }
+
+    /// Whether somebody has, since the last time.
+    pub fn take_suspicion(&self) -> bool {
+        self.suspected.swap(false, Relaxed)
     }
 
     /// All of it at once, for people.

@@ -13,6 +13,7 @@ use crate::cdr::Direction;
 use crate::failover::{Rank, order};
 use crate::health::Quarantine;
 use crate::plan::{Peer, PeerId, PeerKind, Plan, SiteId};
+use crate::registration::registers;
 use crate::routing::Route;
 
 /// Most places that one call tries.
@@ -41,6 +42,8 @@ pub struct Candidate {
     pub addresses: SmallVec<[SocketAddr; 4]>,
     /// Why it comes after the others, if it does.
     pub quarantine: Option<Quarantine>,
+    /// It wants us to register, and does not know where we are: it comes after the others too.
+    pub unregistered: bool,
     /// Whether this call is the one that finds out if a quarantined peer works again.
     pub probe: bool,
 }
@@ -66,9 +69,10 @@ pub fn candidates(
             peer: id,
             addresses: addresses(peer, now, entropy),
             quarantine,
+            unregistered: registers(peer).is_some() && !peer.usage.is_bound(now),
             probe,
         };
-        match quarantine.is_some() && !probe {
+        match candidate.unregistered || (quarantine.is_some() && !probe) {
             true => last.push((candidate, peer)),
             false => in_use.push((candidate, peer)),
         }

@@ -9,6 +9,9 @@ use super::view::{OTHER_URI_MAX, OTHERS_MAX, OtherContact};
 /// Contacts of one answer that are looked at, at most.
 const CONTACTS_MAX: usize = 1024;
 
+/// Service-Routes that are followed, at most.
+const ROUTES_MAX: usize = 4;
+
 /// A lifetime in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lifetime {
@@ -81,6 +84,32 @@ fn is_ours(contact: &NameAddr<'_>, user: &str, address: SocketAddr) -> bool {
     // Our user is a word of our own making: a registrar that writes another address beside it
     // (the one it saw us at) still means us.
     same_user && (same_host || !user.is_empty())
+}
+
+/// A route that is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unfit;
+
+/// The routes that our requests shall take (RFC 3608 §5), as a Route header has them: all of them, or
+/// none if one cannot be followed.
+pub(super) fn service_route(message: &Message<'_>) -> Result<Option<String>, Unfit> {
+    let mut routes = String::new();
+    for (place, value) in message.values(HeaderName::ServiceRoute).enumerate() {
+        let route = NameAddr::parse(value).map_err(|_| Unfit)?;
+        let text = std::str::from_utf8(value).map_err(|_| Unfit)?;
+        let uri = &route.uri;
+        // RFC 3608 §5: each routes loosely.
+        let fits = uri.host.is_some() && uri.param(b"lr").is_some();
+        let printable = !text.chars().any(char::is_control);
+        if place >= ROUTES_MAX || !fits || !printable || text.len() > OTHER_URI_MAX {
+            return Err(Unfit);
+        }
+        if !routes.is_empty() {
+            routes.push_str(", ");
+        }
+        routes.push_str(text);
+    }
+    Ok((!routes.is_empty()).then_some(routes))
 }
 
 /// Reads `delta-seconds` (RFC 3261 §25.1), and what some send in its place.

@@ -13,8 +13,8 @@ use ringfence_sip::digest::{Challenge, next_nonce, strongest};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message, Method};
 
-use super::answer::{Lifetime, bindings, lifetime};
-use super::view::{OTHER_URI_MAX, OtherContact, RegistrationState, RegistrationView, Trouble};
+use super::answer::{Lifetime, Unfit, bindings, lifetime, service_route};
+use super::view::{OtherContact, RegistrationState, RegistrationView, Trouble};
 use crate::account::{Account, Registering};
 use crate::authentication::{Unanswered, Use, cnonce, credentials};
 use crate::headers;
@@ -328,10 +328,13 @@ impl Machine {
         self.oddities += found.unreadable;
         self.others = found.others;
         self.others_total = found.others_total;
-        self.service_route = message.header(HeaderName::ServiceRoute).map(|route| {
-            let route = route.get(..OTHER_URI_MAX).unwrap_or(route);
-            String::from_utf8_lossy(route).into_owned()
-        });
+        self.service_route = match service_route(message) {
+            Ok(route) => route,
+            Err(Unfit) => {
+                self.oddities += 1;
+                None
+            }
+        };
         self.note_next_nonce(message);
         let mut trouble = (!found.ours).then_some(Trouble::NotListed);
         let granted = match found.lifetime {
@@ -458,6 +461,11 @@ impl Machine {
     fn wait(&mut self, at: Instant) -> Step {
         self.next = Some(at);
         Step::Wait(at)
+    }
+
+    /// Until when the binding lasts, if there is one that is to last.
+    pub(super) fn bound_until(&self) -> Option<Instant> {
+        self.bound_until.filter(|_| !self.leaving)
     }
 
     /// What people may know at `now`.

@@ -6,8 +6,10 @@
 //! What people may know stands in a [`RegistrationView`], shared through the peer's
 //! [`Usage`](crate::usage::Usage).
 //!
-//! Left out on purpose: outbound flows with `reg-id` (RFC 5626 §4), and using a Service-Route
-//! (RFC 3608), which is taken note of: our requests go where the configuration says.
+//! A Service-Route (RFC 3608) stands in the requests that begin something; they go to an address of
+//! the trunk all the same, since nobody makes us send elsewhere by a word.
+//!
+//! Left out on purpose: outbound flows with `reg-id` (RFC 5626 §4).
 
 mod answer;
 mod machine;

@@ -23,6 +23,9 @@ const REGISTER_OWNER: u64 = u64::MAX - (1 << 21);
 /// Most registrations of one worker, those that are being taken back included.
 const SLOTS_MAX: usize = 1 << 16;
 
+/// How often a worker looks for what the others suspect.
+const GLANCE_EACH: Duration = Duration::from_secs(5);
+
 /// The registration of a REGISTER transaction.
 pub(crate) fn registration_slot(owner: Owner) -> Option<u16> {
     let slot = owner.0.checked_sub(REGISTER_OWNER)?;
@@ -35,6 +38,8 @@ pub(crate) struct Registrations {
     worker: WorkerIndex,
     workers: u8,
     slots: Vec<Option<Registration>>,
+    /// Whether the alarm is set by which other workers are asked.
+    glancing: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +58,7 @@ impl Registrations {
             worker,
             workers,
             slots: Vec::new(),
+            glancing: false,
         }
     }
 
@@ -128,10 +134,12 @@ impl Core {
             }
             self.begin_registration(now, number, peer, subject);
         }
+        self.schedule_glance(now);
         // A trunk that registers no more has no registration to show.
         for peer in &plan.peers {
             if registers(peer).is_none() && self.registrations.is_ours(&peer.key) {
                 peer.usage.set_registration(None);
+                peer.usage.set_bound(None);
             }
         }
     }
@@ -239,13 +247,43 @@ impl Core {
     }
 
     /// Something says that the carrier behind this peer was away: it may have lost our binding.
-    pub(crate) fn suspect_registration(&mut self, now: Instant, peer: PeerId) {
-        let key = self.plan.peer(peer).map(|peer| peer.key.clone());
+    pub(crate) fn suspect_registration(&mut self, now: Instant, peer: &Peer) {
+        if registers(peer).is_none() {
+            return;
+        }
+        if !self.registrations.is_ours(&peer.key) {
+            // The worker that keeps it looks now and then.
+            return peer.usage.suspect();
+        }
         let slot = self
             .registrations
-            .find(|known| Some(&known.key) == key.as_ref() && !known.machine.is_leaving());
+            .find(|known| known.key == peer.key && !known.machine.is_leaving());
         if let Some(slot) = slot {
             self.hint(now, slot);
+        }
+    }
+
+    /// Looks what other workers have seen of the carriers whose registrations this one keeps.
+    pub(crate) fn glance_at_registrations(&mut self, now: Instant) {
+        for slot in 0..self.registrations.slots.len() as u16 {
+            let suspected = self
+                .registrations
+                .get(slot)
+                .is_some_and(|known| !known.machine.is_leaving() && known.usage.take_suspicion());
+            if suspected {
+                self.hint(now, slot);
+            }
+        }
+        self.registrations.glancing = false;
+        self.schedule_glance(now);
+    }
+
+    fn schedule_glance(&mut self, now: Instant) {
+        let registrations = &mut self.registrations;
+        let any = registrations.slots.iter().any(Option::is_some);
+        if any && registrations.workers > 1 && !registrations.glancing {
+            registrations.glancing = true;
+            self.alarms.schedule(now + GLANCE_EACH, Alarm::Glance);
         }
     }
 
@@ -281,6 +319,7 @@ impl Core {
         let key = registration.key.clone();
         let leaving = registration.machine.is_leaving();
         let view = Arc::new(registration.machine.view(now, anchor));
+        let bound = registration.machine.bound_until();
         let usage = Arc::clone(&registration.usage);
         match step {
             Some(Step::Wait(at)) => {
@@ -301,6 +340,7 @@ impl Core {
             .find(|known| known.key == key && !known.machine.is_leaving());
         if !leaving || (follower.is_none() && self.draining) {
             usage.set_registration(Some(view));
+            usage.set_bound(bound);
         }
     }
 

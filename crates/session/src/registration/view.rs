@@ -37,7 +37,7 @@ pub struct RegistrationView {
     pub others: Vec<OtherContact>,
     /// How many it listed, also those that are not kept.
     pub others_total: u32,
-    /// The carrier's Service-Route (RFC 3608), as data.
+    /// The Route that the carrier wants in our requests (Service-Route, RFC 3608).
     pub service_route: Option<String>,
 }
 
