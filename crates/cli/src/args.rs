@@ -106,6 +106,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<BlocksCommand>,
     },
+    /// Say that calls hold the lines: strangers are asked by voice until it ends by itself.
+    AttackMode {
+        #[command(subcommand)]
+        command: Option<AttackCommand>,
+    },
     /// What is known of an address, an account, a number or a call, and why it was treated so.
     Explain {
         /// An address, an account, a number, or a call's id.
@@ -179,6 +184,38 @@ pub(crate) enum BlocksCommand {
         #[arg(long, conflicts_with = "address")]
         all: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AttackCommand {
+    /// Begin, or set the end anew.
+    On {
+        /// How long it lasts (30m, 1h); a week at most.
+        #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+        length: Duration,
+        #[command(flatten)]
+        whom: AttackedSites,
+    },
+    /// It is over.
+    Off {
+        #[command(flatten)]
+        whom: AttackedSites,
+    },
+    /// How each site stands.
+    Status {
+        #[command(flatten)]
+        whom: AttackedSites,
+    },
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct AttackedSites {
+    /// Only this site.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: Option<String>,
+    /// Only the sites of this tenant.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -411,6 +448,11 @@ mod tests {
             "ringfence blocks",
             "ringfence blocks remove 203.0.113.9 --json",
             "ringfence blocks remove --all",
+            "ringfence attack-mode on --for 1h",
+            "ringfence attack-mode on --for 30m --site summit --json",
+            "ringfence attack-mode off --tenant summit",
+            "ringfence attack-mode status --json",
+            "ringfence attack-mode",
             "ringfence explain 203.0.113.9",
             "ringfence fraud --json",
             "ringfence phones add remote alice --number +13305550107",

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // this is the one crate that talks to people
 
 mod args;
+mod attack_mode;
 mod capture;
 mod check;
 mod client;
@@ -102,6 +103,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
             None => show::blocks(&target, json),
             Some(BlocksCommand::Remove { address, .. }) => show::lift(&target, address, json),
         },
+        Command::AttackMode { command } => attack_mode::run(&target, command, json, paint),
         Command::Explain { about } => show::explain(&target, &about, json, paint),
         Command::Registrations => show::registrations(&target, json, paint),
         Command::Calls {

@@ -9,6 +9,7 @@ use ringfence_base::net::{ListenerId, Transport};
 use ringfence_session::account::Account;
 use ringfence_session::failover::Failover;
 use ringfence_session::line_guard::{LinesMode, LinesPolicy};
+use ringfence_session::line_guard::LinesPolicy;
 use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
 use ringfence_session::plan::{self, PeerId, PeerKind, Plan, SiteId, TenantId};
 use ringfence_session::policy::{PeerPolicy, SitePolicy};
@@ -210,9 +211,10 @@ fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
                 .map(|rule| compile_rule(config, rule))
                 .collect(),
             lines: LinesPolicy {
-                voice: (site.lines.mode != LinesMode::Off)
-                    .then(|| site.screening.policy(&config.tenants[tenant].country))
-                    .flatten()
+                // Also where nobody watches: an operator may come to know of an attack.
+                voice: site
+                    .screening
+                    .policy(&config.tenants[tenant].country)
                     .map(Arc::new),
                 ..site.lines.clone()
             },

@@ -203,9 +203,12 @@ impl Core {
         identity: &Identity,
         message: &Message<'_>,
     ) -> Result<Line, Closed> {
-        let Some((site, mode, profile)) = watched_site(plan, route) else {
+        let Some((site, mode, profile)) = watched_site(plan, route, now) else {
             return Ok(Line::Open);
         };
+        if mode == LinesMode::Off {
+            return Ok(Line::Open);
+        }
         let (key, call) = (self.hash, CallRef::new(id.raw()));
         let wall = self.unix(now);
         let lines = &site.usage.lines;
@@ -297,7 +300,7 @@ impl Core {
         route: &Route,
         work: impl FnOnce(&mut Gate) -> T,
     ) -> Option<T> {
-        let (site, _, profile) = watched_site(plan, route)?;
+        let (site, _, profile) = watched_site(plan, route, now)?;
         let mut watched = site.usage.lines.watched(self.hash, profile, now);
         watched.gate.handle_timeout(now);
         let result = work(&mut watched.gate);
@@ -307,7 +310,7 @@ impl Core {
 
     /// A call that was let in never came to be.
     pub(crate) fn give_line_back(&self, now: Instant, plan: &Plan, id: CallId, route: &Route) {
-        if let Some((site, _, profile)) = watched_site(plan, route) {
+        if let Some((site, _, profile)) = watched_site(plan, route, now) {
             let mut watched = site.usage.lines.watched(self.hash, profile, now);
             watched.gate.ended(CallRef::new(id.raw()), None, now);
         }
@@ -315,7 +318,7 @@ impl Core {
 
     /// A call is over: its line is free, and its caller may be known from now on.
     pub(crate) fn learn_from(&self, now: Instant, call: &Call) {
-        let Some((site, _, profile)) = watched_site(&call.plan, &call.route) else {
+        let Some((site, _, profile)) = watched_site(&call.plan, &call.route, now) else {
             return;
         };
         let answered = call.facts.answered_at.map(|at| now.saturating_since(at));
@@ -366,12 +369,24 @@ impl Watched {
     }
 }
 
-/// The site of a route if its lines are watched, how, and with how many channels.
-fn watched_site<'a>(plan: &'a Plan, route: &Route) -> Option<(&'a Site, LinesMode, Profile)> {
+/// The site of a route if its lines are or were watched, what is done now, and with how many
+/// channels. While an operator knows of an attack it is met, whatever the configuration says.
+fn watched_site<'a>(
+    plan: &'a Plan,
+    route: &Route,
+    now: Instant,
+) -> Option<(&'a Site, LinesMode, Profile)> {
     let site = plan.site(route.site)?;
     let policy = &site.policy.lines;
-    let mode = policy.mode;
-    if mode == LinesMode::Off || site.channels == 0 {
+    let lines = &site.usage.lines;
+    let attacked = lines.attack_until().is_some_and(|until| until > now);
+    let mode = if attacked {
+        LinesMode::Enforce
+    } else {
+        policy.mode
+    };
+    let has_calls = lines.watched.get().is_some();
+    if site.channels == 0 || (mode == LinesMode::Off && !has_calls) {
         return None;
     }
     let mut profile = Profile::new(SiteRef::new(route.site.raw()), site.channels);

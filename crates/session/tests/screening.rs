@@ -534,14 +534,52 @@ fn hanging_up_from_here_says_goodbye() {
 #[test]
 fn observing_asks_nobody() {
     let mut world = attacked(LinesMode::Observe);
+    world.plan.sites[0].usage.lines.set_attack_mode(None);
+    for number in 1_000..1_008 {
+        let mut caller = Caller::new(CARRIER, "+13305550100");
+        caller.call_id = format!("call-{number}");
+        let text = invite(
+            &mut caller,
+            &format!("+1212555{number}"),
+            &sdp("198.51.100.21", 7000, ""),
+        );
+        world.deliver(
+            CARRIER,
+            &text.replace("secretbranch", &format!("branch{number}")),
+        );
+        world.take(PBX, "INVITE");
+        world.sent.clear();
+        world.pass(Duration::from_secs(1));
+        world.sent.clear();
+    }
+    world.pass(Duration::from_secs(300));
+    let noted = world
+        .cdrs
+        .iter()
+        .filter(|cdr| cdr.rule.contains("(would be asked by voice: "));
+    assert!(noted.count() > 0);
+}
+
+#[test]
+fn an_operators_word_holds_where_nobody_watches_and_ends_by_itself() {
+    let mut world = attacked(LinesMode::Off);
     let mut caller = Caller::new(CARRIER, "+13305550100");
     world.deliver(
         CARRIER,
         &invite(&mut caller, NUMBER, &sdp("198.51.100.21", 7000, "")),
     );
     world.take(CARRIER, "100");
+    let ok = world.take(CARRIER, "200");
+    caller.learn(&ok);
+    let ack = caller.request("ACK", None).replace("+15551234567", NUMBER);
+    world.deliver(CARRIER, &ack);
+    world.pass(Duration::from_secs(3_601));
+    world.sent.clear();
+    let view = world.plan.sites[0].usage.lines.view(world.now);
+    assert_eq!((view.attack_until, view.alarm_since), (None, None));
+    let mut caller = Caller::new(CARRIER, "+13305550101");
+    let text = invite(&mut caller, "+12125550198", &sdp("198.51.100.21", 7000, ""));
+    world.deliver(CARRIER, &text.replace("secretbranch", "branch"));
+    world.take(CARRIER, "100");
     world.take(PBX, "INVITE");
-    world.pass(Duration::from_secs(300));
-    let rule = &world.cdrs.last().unwrap().rule;
-    assert!(rule.contains("(would be asked by voice: "), "{rule}");
 }

@@ -269,7 +269,11 @@ fn optional<T: DeserializeOwned>(answer: anyhow::Result<T>) -> anyhow::Result<Op
     }
 }
 
-fn print<T: Serialize>(value: &T, json: bool, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+pub(crate) fn print<T: Serialize>(
+    value: &T,
+    json: bool,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(value)?);
     } else {

@@ -5,6 +5,7 @@
 //! files in `snapshots` hold them to it. Texts that a peer wrote stand as received; whoever shows
 //! them escapes them.
 
+mod attack_mode;
 mod call;
 mod capture;
 mod doctor;
@@ -21,6 +22,7 @@ mod status;
 mod time;
 mod trace;
 
+pub use attack_mode::{ATTACK_SECONDS_MAX, AttackMode, AttackQuery, SiteDefence};
 pub use call::{ActiveCall, ActiveLeg, ActiveMedia, CallState, Calls, HangUp};
 pub use capture::CaptureQuery;
 pub use doctor::{Check, CheckState, Doctor};
@@ -74,6 +76,9 @@ pub mod paths {
     pub const BLOCK: &str = "/v1/blocks/{address}";
     /// `GET`, with `?about=ADDRESS|NUMBER|CALL`: [`Explanation`](super::Explanation).
     pub const EXPLAIN: &str = "/v1/explain";
+    /// `GET`, `POST` (on) and `DELETE` (off), with an [`AttackQuery`](super::AttackQuery):
+    /// [`AttackMode`](super::AttackMode).
+    pub const ATTACK_MODE: &str = "/v1/attack-mode";
     /// `GET`: [`Doctor`](super::Doctor).
     pub const DOCTOR: &str = "/v1/doctor";
     /// `POST`: [`Reload`](super::Reload).

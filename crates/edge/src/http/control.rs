@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -13,12 +14,13 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http_body_util::channel::{Channel, Sender};
 use ringfence_control::api::{
-    ApiError, Blocks, CallRecord, Calls, CaptureQuery, Explanation, HangUp, Incidents, Lifted,
-    Lines, Phones, Records as RecordsPage, Registrations, Reload, RouteAnswer, RouteQuery,
-    Spending, Status, Trace, paths,
+    ATTACK_SECONDS_MAX, ApiError, AttackMode, AttackQuery, Blocks, CallRecord, Calls, CaptureQuery,
+    Explanation, HangUp, Incidents, Lifted, Lines, Phones, Records as RecordsPage, Registrations,
+    Reload, RouteAnswer, RouteQuery, SiteDefence, Spending, Status, Trace, paths,
 };
 use ringfence_control::rehearse::rehearse;
 use ringfence_session::call_id::CallId;
+use ringfence_session::line_guard::Lines as SiteLines;
 use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
 use serde::Deserialize;
 
@@ -62,6 +64,12 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(paths::BLOCKS, get(blocks).delete(lift_all))
         .route(paths::BLOCK, delete(lift))
         .route(paths::EXPLAIN, get(explain))
+        .route(
+            paths::ATTACK_MODE,
+            get(attack_mode)
+                .post(attack_mode_on)
+                .delete(attack_mode_off),
+        )
         .route(paths::DOCTOR, get(check_up))
         .route(paths::RELOAD, post(reload))
         .route(paths::DRAIN, post(drain))
@@ -266,6 +274,58 @@ async fn explain(State(shared): Edge, Query(query): Query<ExplainQuery>) -> Answ
     }
     explanation.past = past;
     Ok(Json(explanation))
+}
+
+async fn attack_mode(State(shared): Edge, Query(query): Query<AttackQuery>) -> Answer<AttackMode> {
+    defences(&shared, &query, |_| {})
+}
+
+/// What an operator says holds at once: workers look at each call.
+async fn attack_mode_on(
+    State(shared): Edge,
+    Query(query): Query<AttackQuery>,
+) -> Answer<AttackMode> {
+    let seconds = query
+        .seconds
+        .filter(|seconds| (1..=ATTACK_SECONDS_MAX).contains(seconds));
+    let Some(seconds) = seconds else {
+        let error = "attack mode needs an end, a week away at most";
+        return Err(Fault {
+            status: StatusCode::BAD_REQUEST,
+            body: ApiError::new(error, "say for how long: --for 1h"),
+        });
+    };
+    let until = shared.clock.now() + Duration::from_secs(seconds);
+    tracing::warn!(site = ?query.site, tenant = ?query.tenant, seconds, "attack mode is on");
+    defences(&shared, &query, |lines| lines.set_attack_mode(Some(until)))
+}
+
+async fn attack_mode_off(
+    State(shared): Edge,
+    Query(query): Query<AttackQuery>,
+) -> Answer<AttackMode> {
+    tracing::warn!(site = ?query.site, tenant = ?query.tenant, "attack mode is off");
+    defences(&shared, &query, |lines| lines.set_attack_mode(None))
+}
+
+fn defences(
+    shared: &Shared,
+    query: &AttackQuery,
+    change: impl Fn(&SiteLines),
+) -> Answer<AttackMode> {
+    let plan = Arc::clone(&shared.applied.load().plan);
+    let (now, at) = (shared.clock.now(), unix_now());
+    let sites = query.sites(&plan).map(|site| {
+        change(&site.usage.lines);
+        SiteDefence::new(&plan, site, now, at)
+    });
+    let sites: Vec<SiteDefence> = sites.collect();
+    if sites.is_empty() {
+        let fix = "`ringfence attack-mode` shows all sites";
+        return Err(Fault::not_found("there is no such site", fix));
+    }
+    let at = at.into();
+    Ok(Json(AttackMode { at, sites }))
 }
 
 async fn check_up(State(shared): Edge) -> Json<ringfence_control::api::Doctor> {
