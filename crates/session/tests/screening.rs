@@ -10,6 +10,7 @@ use ringfence_media::{SocketIndex, TAIL};
 use ringfence_rtp::RtpView;
 use ringfence_session::cdr::{EndedBy, Outcome};
 use ringfence_session::line_guard::LinesMode;
+use ringfence_session::plan::{MediaPolicy, Plan};
 use ringfence_session::screening::VoicePolicy;
 use ringfence_sip::HeaderName;
 use support::*;
@@ -51,7 +52,12 @@ fn voice() -> VoicePolicy {
 
 /// An operator has said that there is an attack.
 fn attacked(mode: LinesMode) -> World {
+    attacked_with(mode, |_| {})
+}
+
+fn attacked_with(mode: LinesMode, change: impl FnOnce(&mut Plan)) -> World {
     let world = World::with(|plan| {
+        change(plan);
         let lines = &mut plan.sites[0].policy.lines;
         lines.mode = mode;
         lines.voice = Some(Arc::new(voice()));
@@ -81,7 +87,10 @@ fn asked() -> Asked {
 }
 
 fn answered(body: &str) -> Asked {
-    let mut world = attacked(LinesMode::Enforce);
+    answered_in(attacked(LinesMode::Enforce), body)
+}
+
+fn answered_in(mut world: World, body: &str) -> Asked {
     let mut caller = Caller::new(CARRIER, "+13305550100");
     world.deliver(CARRIER, &invite(&mut caller, NUMBER, body));
     world.take(CARRIER, "100");
@@ -582,4 +591,61 @@ fn an_operators_word_holds_where_nobody_watches_and_ends_by_itself() {
     world.deliver(CARRIER, &text.replace("secretbranch", "branch"));
     world.take(CARRIER, "100");
     world.take(PBX, "INVITE");
+}
+
+const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+
+#[test]
+fn a_caller_with_srtp_keeps_its_keys_when_it_is_put_through_rfc4568_6_1() {
+    let world = attacked_with(LinesMode::Enforce, |plan| {
+        plan.peers[0].media = MediaPolicy::Srtp;
+    });
+    let body = sdp("198.51.100.21", 7000, "").replace("RTP/AVP", "RTP/SAVP")
+        + &format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n");
+    let mut asked = answered_in(world, &body);
+    assert!(
+        asked.ok.body().contains("RTP/SAVP 0 101\r\n"),
+        "{}",
+        asked.ok.body()
+    );
+    assert!(
+        asked
+            .ok
+            .body()
+            .contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:")
+    );
+    assert!(!asked.ok.body().contains(KEY));
+    asked.acknowledge();
+    // What is pressed comes under its keys, which a test of media proves.
+    let owner = asked.world.core.calls()[0].id;
+    assert_eq!(
+        asked
+            .world
+            .core
+            .call_view(owner)
+            .map(|call| call.ingress.media.is_some()),
+        Some(true)
+    );
+}
+
+#[test]
+fn a_callee_with_srtp_is_offered_that_and_the_caller_is_told_nothing() {
+    let world = attacked_with(LinesMode::Enforce, |plan| {
+        plan.peers[1].media = MediaPolicy::Srtp;
+    });
+    let mut asked = answered_in(world, &sdp("198.51.100.21", 7000, ""));
+    asked.acknowledge();
+    let invite = asked.pass();
+    assert!(
+        invite.body().contains("RTP/SAVP 0 101\r\n"),
+        "{}",
+        invite.body()
+    );
+    let body = sdp("192.0.2.11", 9000, "").replace("RTP/AVP", "RTP/SAVP")
+        + &format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}\r\n");
+    asked
+        .world
+        .deliver(PBX, &invite.answer("200 OK", PBX, Some(&body)));
+    asked.world.take(PBX, "ACK");
+    asked.world.nothing_sent();
 }

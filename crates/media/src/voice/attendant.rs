@@ -68,6 +68,10 @@ struct Attendant {
 pub(crate) struct Attendants {
     all: Slab<Attendant>,
     heard: VecDeque<Heard>,
+    /// No packet is due before; none is due at all.
+    due: Option<Instant>,
+    /// How far the round is that looks for packets that are due.
+    place: usize,
 }
 
 impl Attendants {
@@ -82,6 +86,7 @@ impl Attendants {
         if self.all.len() >= ATTENDANTS_MAX {
             return None;
         }
+        self.due = Some(self.due.map_or(now, |due| due.min(now)));
         let index = self.all.insert(Attendant {
             owner: attend.owner,
             stream,
@@ -94,6 +99,9 @@ impl Attendants {
 
     pub(crate) fn remove(&mut self, index: AttendantIndex) {
         self.all.try_remove(index.0.into());
+        if self.all.is_empty() {
+            self.due = None;
+        }
     }
 
     pub(crate) fn say(&mut self, index: AttendantIndex, parts: impl IntoIterator<Item = Part>) {
@@ -128,21 +136,32 @@ impl Attendants {
         !self.heard.is_empty()
     }
 
-    /// When the next packet is due.
-    pub(crate) fn next_at(&self) -> Option<Instant> {
-        let speakers = self.all.iter().map(|(_, attendant)| &attendant.speaker);
-        speakers.map(Speaker::next_at).min()
+    /// When the next packet is due, or may be.
+    pub(crate) const fn next_at(&self) -> Option<Instant> {
+        self.due
     }
 
-    /// Writes one packet that is due at `now`: for whom, and its length.
+    /// Writes one packet that is due at `now`: for whom, and its length. What is due is looked for
+    /// in one round through all, however many packets it gives.
     pub(crate) fn speak(
         &mut self,
         now: Instant,
         buf: &mut [u8],
     ) -> Option<(StreamId, Side, usize)> {
-        let mut all = self.all.iter_mut().map(|(_, attendant)| attendant);
-        let due = all.find(|attendant| attendant.speaker.next_at() <= now)?;
-        let len = due.speaker.packet(now, buf)?;
-        Some((due.stream, due.side, len))
+        self.due.filter(|due| *due <= now)?;
+        let last = self.all.iter().next_back().map(|(place, _)| place);
+        while last.is_some_and(|last| self.place <= last) {
+            if let Some(attendant) = self.all.get_mut(self.place)
+                && attendant.speaker.next_at() <= now
+                && let Some(len) = attendant.speaker.packet(now, buf)
+            {
+                return Some((attendant.stream, attendant.side, len));
+            }
+            self.place += 1;
+        }
+        self.place = 0;
+        let speakers = self.all.iter().map(|(_, attendant)| &attendant.speaker);
+        self.due = speakers.map(Speaker::next_at).min();
+        None
     }
 }

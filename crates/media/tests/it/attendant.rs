@@ -7,7 +7,9 @@ use ringfence_media::{Side, TAIL};
 use ringfence_rtp::RtpView;
 use ringfence_rtp::srtp::Suite;
 
-use crate::kit::{CARRIER, PBX, RTP_LEN, STRANGER, SecurePeer, Sent, Source, World, addr, config};
+use crate::kit::{
+    CARRIER, INSIDE, OUTSIDE, PBX, RTP_LEN, STRANGER, SecurePeer, Sent, Source, World, addr, config,
+};
 
 const ATTEND: Attend = Attend {
     side: Side::A,
@@ -130,6 +132,25 @@ fn once_dismissed_the_stream_relays() {
         world.rtp_to(Side::B, PBX, &pbx.packet()),
         Some(CARRIER.into())
     );
+}
+
+#[test]
+fn each_of_several_callers_hears_its_own_packet_every_20_ms() {
+    let mut world = attended();
+    let second = world.plane.open_stream(world.now, OUTSIDE, INSIDE).unwrap();
+    let other = "198.51.100.20:40400";
+    world
+        .plane
+        .configure_side(world.now, second, Side::A, config(other))
+        .unwrap();
+    world.pass(Duration::from_millis(7));
+    assert!(world.plane.attend(world.now, second, ATTEND));
+    let said = spoken(&mut world, Duration::from_millis(100));
+    let to = |remote: &str| said.iter().filter(|sent| sent.to == addr(remote)).count();
+    assert_eq!((to(CARRIER), to(other)), (6, 5), "one was late at first");
+    world.plane.close_stream(second);
+    let said = spoken(&mut world, Duration::from_millis(100));
+    assert_eq!(said.len(), 5);
 }
 
 #[test]
