@@ -8,7 +8,6 @@ use std::time::Duration;
 use ringfence_base::net::{ListenerId, Transport};
 use ringfence_session::account::Account;
 use ringfence_session::failover::Failover;
-use ringfence_session::line_guard::{LinesMode, LinesPolicy};
 use ringfence_session::line_guard::LinesPolicy;
 use ringfence_session::numbering::{DialAction, DialRule, numbering_plan};
 use ringfence_session::plan::{self, PeerId, PeerKind, Plan, SiteId, TenantId};
