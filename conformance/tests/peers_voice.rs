@@ -1,5 +1,5 @@
-//! A caller who is asked by voice, end to end: a real phone outside hears digits, presses them, and
-//! talks with a real phone inside.
+//! Digits, end to end: a real phone outside that is asked by voice hears them, presses them, and talks with
+//! a real phone inside; and the keys of one phone reach another that knows them by INFO.
 
 use std::path::Path;
 use std::time::Duration;
@@ -87,21 +87,6 @@ fn a_stranger_hears_digits_presses_them_and_is_put_through_rfc4733() {
     let Some(scene) = Scene::open(name, &["baresip"], &setup) else {
         return;
     };
-    let phone = |at: std::net::SocketAddrV4, user: &str, hertz| {
-        let setup = baresip::Setup {
-            address: *at.ip(),
-            port: at.port(),
-            user: user.to_owned(),
-            transport: "udp",
-            srtp: false,
-            account: None,
-            outbound: None,
-            answers: true,
-            hertz,
-            tls: None,
-        };
-        Baresip::start(&setup).expect("baresip")
-    };
     let mut outside = phone(scene.carrier(), "+12165550123", OUTSIDE_HZ);
     let mut inside = phone(scene.pbx(), "+13305550100", INSIDE_HZ);
     let on = scene
@@ -167,6 +152,58 @@ fn a_stranger_hears_digits_presses_them_and_is_put_through_rfc4733() {
         "{site}"
     );
     assert!(site["attack_until"].is_null(), "{site}");
+}
+
+#[test]
+fn keys_that_a_phone_sends_by_rtp_reach_a_phone_system_by_info_rfc4733() {
+    let name = "keys_that_a_phone_sends_by_rtp_reach_a_phone_system_by_info_rfc4733";
+    let plain = Setup::for_baresip();
+    let setup = Setup {
+        trunk_lines: format!("{}\ndtmf = \"rfc4733\"", plain.trunk_lines),
+        pbx_lines: format!("{}\ndtmf = \"info\"", plain.pbx_lines),
+        ..plain
+    };
+    let Some(scene) = Scene::open(name, &["baresip"], &setup) else {
+        return;
+    };
+    let mut outside = phone(scene.carrier(), "+12165550123", OUTSIDE_HZ);
+    let mut inside = phone(scene.pbx(), "+13305550100", INSIDE_HZ);
+    outside
+        .command(
+            "dial",
+            &format!("sip:+13305550100@{}", scene.edge.outside()),
+        )
+        .expect("dialled");
+    outside
+        .wait_for("CALL_ESTABLISHED", A_WHILE)
+        .expect("answered");
+    wait::until_true("sound", A_WHILE, || inside.heard_seconds() > 1.0).expect("sound");
+    for digit in ["7", "#"] {
+        outside.command("sndcode", digit).expect("pressed");
+        let line = format!("received DTMF: '{digit}'");
+        inside
+            .process()
+            .wait_for_line(&line, A_WHILE)
+            .expect("an INFO");
+    }
+    outside.command("hangup", "").expect("hung up");
+    outside.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
+}
+
+fn phone(at: std::net::SocketAddrV4, user: &str, hertz: u32) -> Baresip {
+    let setup = baresip::Setup {
+        address: *at.ip(),
+        port: at.port(),
+        user: user.to_owned(),
+        transport: "udp",
+        srtp: false,
+        account: None,
+        outbound: None,
+        answers: true,
+        hertz,
+        tls: None,
+    };
+    Baresip::start(&setup).expect("baresip")
 }
 
 /// The last seconds of what a phone has heard.

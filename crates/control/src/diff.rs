@@ -15,7 +15,7 @@ use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transf
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
 
-use crate::config::read_policy::{CALLING_NUMBER, DIVERSION, NUMBERS_IN, NUMBERS_OUT, word};
+use crate::config::read_policy::{CALLING_NUMBER, DIVERSION, DTMF, NUMBERS_IN, NUMBERS_OUT, word};
 use crate::config::read_stir::attest_word;
 use crate::config::{
     Account, Config, Edge, Fraud, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken,
@@ -525,6 +525,7 @@ fn policy(values: &mut Flat, policy: &PeerPolicy) {
     }
     values.now("video", policy.video);
     values.now("t38", policy.t38);
+    values.now("dtmf", word(&DTMF, policy.dtmf));
 }
 
 /// Where the password is, never what it is.

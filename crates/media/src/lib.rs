@@ -81,6 +81,7 @@ mod report;
 mod rtcp_latch;
 mod side;
 mod stream;
+mod tones;
 pub mod voice;
 
 pub use config::{Direction, Framing, Keying, LatchPolicy, Security, Side, SideConfig};
@@ -96,3 +97,4 @@ pub use ports::{PortPair, SocketIndex};
 pub use rate::{BURST, RATE_FACTOR, RateLimit};
 pub use report::{PeerReport, SideReport, StreamReport};
 pub use side::{ConfigureError, UDPTL_MAX};
+pub use tones::{TONE_WAIT, TONES_WAITING_MAX, ToldTone, Tone, ToneRules};

@@ -1,5 +1,7 @@
 //! The media plane of one worker: which socket belongs to which stream, and the way of a packet.
 
+use std::collections::VecDeque;
+
 use ringfence_base::{Entropy, HashKey, Instant, ListenerId};
 use slab::Slab;
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use crate::ports::{PairIndex, PortPair, Ports, SocketIndex};
 use crate::report::StreamReport;
 use crate::side::ConfigureError;
 use crate::stream::{Component, Passed, Stream};
+use crate::tones::{TONES_TOLD_MAX, ToldTone, Tone, ToneRules};
 use crate::voice::{Attend, Attendants, Heard, Part};
 
 /// The largest packet that is relayed, in bytes of UDP payload as received: an Ethernet frame.
@@ -74,6 +77,8 @@ pub struct Plane {
     fast: Option<Box<dyn FastPath>>,
     seen: Option<Seen>,
     attendants: Attendants,
+    /// Digits that were taken out of streams.
+    told: VecDeque<ToldTone>,
 }
 
 /// Whether somebody wants to see the packets at one of our addresses.
@@ -102,6 +107,7 @@ impl Plane {
             fast: None,
             seen: None,
             attendants: Attendants::default(),
+            told: VecDeque::with_capacity(TONES_TOLD_MAX),
         }
     }
 
@@ -199,6 +205,31 @@ impl Plane {
             .map_err(PlaneError::Configure)
     }
 
+    /// Says what happens to the digits of a stream; `None`: they pass as they are.
+    pub fn set_tones(&mut self, id: StreamId, rules: Option<ToneRules>) {
+        if let Some(stream) = stream_mut(&mut self.streams, id) {
+            withdraw(stream, &mut self.fast, &mut self.counters);
+            stream.set_tones(rules);
+        }
+    }
+
+    /// Sends a digit to the side of a stream that speaks RFC 4733, as soon as the other one sends
+    /// sound. `false`: none does, or too many digits wait.
+    pub fn send_tone(&mut self, now: Instant, id: StreamId, tone: Tone) -> bool {
+        stream_mut(&mut self.streams, id).is_some_and(|stream| stream.send_tone(now, tone))
+    }
+
+    /// The next digit that a side sent by RFC 4733 to one that does not speak it. Poll it after
+    /// [`Plane::handle_packet`]; of what is not fetched, the newest is lost.
+    pub fn told_tone(&mut self) -> Option<ToldTone> {
+        self.told.pop_front()
+    }
+
+    /// Whether [`Plane::told_tone`] has one.
+    pub fn has_told(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     /// Closes a stream and frees its ports. `None` if it is closed already.
     pub fn close_stream(&mut self, id: StreamId) -> Option<StreamReport> {
         let stream = stream_mut(&mut self.streams, id)?;
@@ -259,7 +290,14 @@ impl Plane {
                 self.attendants.hear(now, index, packet);
                 None
             }
-            Ok(Passed::Kept) => None,
+            Ok(Passed::Kept) => {
+                if let Some(told) = stream.take_told()
+                    && self.told.len() < TONES_TOLD_MAX
+                {
+                    self.told.push_back(told);
+                }
+                None
+            }
             Ok(Passed::On(relayed)) => {
                 self.counters
                     .count_forward(relayed.component, relayed.forward.len);

@@ -14,6 +14,7 @@ use crate::plane::Forward;
 use crate::ports::{PairIndex, PortPair};
 use crate::report::StreamReport;
 use crate::side::{ConfigureError, SideState};
+use crate::tones::{ToldTone, Tone, ToneRules, Tones};
 use crate::voice::AttendantIndex;
 
 /// Which of a side's two ports, or what a packet is.
@@ -45,6 +46,8 @@ pub(crate) struct Stream {
     lowering: Lowering,
     generation: u32,
     attended: Option<(Side, AttendantIndex)>,
+    /// Digits are converted on their way.
+    tones: Option<Box<Tones>>,
 }
 
 impl Stream {
@@ -62,6 +65,7 @@ impl Stream {
             lowering: Lowering::default(),
             generation,
             attended: None,
+            tones: None,
         }
     }
 
@@ -137,7 +141,13 @@ impl Stream {
         let packet = buf.get(..len).ok_or(DropReason::Size)?;
         match (classify(packet), component) {
             (PacketKind::Rtp, Component::Rtp) => {
-                let len = near.receive_rtp(now, from, buf, len)?;
+                let mut len = near.receive_rtp(now, from, buf, len)?;
+                if let Some(tones) = &mut self.tones {
+                    match tones.pass(now, side, buf, len) {
+                        Some(passed) => len = passed,
+                        None => return Ok(Passed::Kept),
+                    }
+                }
                 let forward = far.send_rtp(buf, len)?;
                 Ok(Passed::On(Relayed {
                     component: Component::Rtp,
@@ -190,6 +200,26 @@ impl Stream {
             }
             _ => Err(DropReason::Malformed),
         }
+    }
+
+    /// What happens to digits from now on. The same rules as before change nothing.
+    pub(crate) fn set_tones(&mut self, rules: Option<ToneRules>) {
+        if self.tones.as_ref().map(|tones| tones.rules) != rules {
+            self.tones = rules.map(|rules| Box::new(Tones::new(rules)));
+        }
+    }
+
+    /// Queues a digit for the side that speaks RFC 4733.
+    pub(crate) fn send_tone(&mut self, now: Instant, tone: Tone) -> bool {
+        self.tones
+            .as_mut()
+            .is_some_and(|tones| tones.push(now, tone))
+    }
+
+    /// The digit that the last packet ended.
+    #[cold]
+    pub(crate) fn take_told(&mut self) -> Option<ToldTone> {
+        self.tones.as_mut()?.told.take()
     }
 
     /// Counts a packet that arrived at `side` and was dropped.
@@ -248,7 +278,7 @@ impl Stream {
     /// Counts an RTP packet that passed here; true when it is time for [`Stream::lower`].
     #[inline]
     pub(crate) fn is_due(&mut self) -> bool {
-        self.lowering.is_due()
+        self.tones.is_none() && self.lowering.is_due()
     }
 
     /// Hands the stream to `fast`, if it is regular enough. `own` are our addresses.
@@ -304,6 +334,6 @@ mod tests {
 
     #[test]
     fn a_plain_stream_takes_900_bytes() {
-        assert!(size_of::<Stream>() <= 936, "{}", size_of::<Stream>());
+        assert!(size_of::<Stream>() <= 944, "{}", size_of::<Stream>());
     }
 }

@@ -236,15 +236,24 @@ impl Core {
         while let Some(alarm) = self.alarms.pop_due(now) {
             self.guarded(now, |core| core.on_alarm(now, alarm));
         }
+        if self.media.has_told() {
+            self.guarded(now, |core| core.carry_tones(now));
+        }
         self.settle(now);
     }
 
-    /// When [`Core::handle_timeout`] is due. Ask again after each input and each timeout.
+    /// When [`Core::handle_timeout`] is due. Ask again after each input, each timeout and each
+    /// media packet.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.transactions.poll_timeout(), self.alarms.next_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        let told = self.media.has_told().then_some(Instant::ZERO);
+        [
+            told,
+            self.transactions.poll_timeout(),
+            self.alarms.next_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The next message to send. Poll until `None` after each input and each timeout.

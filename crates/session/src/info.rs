@@ -36,12 +36,15 @@ impl Core {
         if message.body().is_empty() {
             return self.respond(now, reply, 200);
         }
-        let Some(call) = self.call(key) else { return };
-        let types = call.peer(side).map(|peer| peer.methods.info.clone());
-        let types = types.unwrap_or_default();
         let content_type = message.header(HeaderName::ContentType).unwrap_or_default();
         let media_type = content_type.split(|&byte| byte == b';').next();
         let media_type = media_type.unwrap_or_default().trim_ascii();
+        if let Some(status) = self.take_info_tone(now, key, side, (media_type, message.body())) {
+            return self.respond(now, reply, status);
+        }
+        let Some(call) = self.call(key) else { return };
+        let types = call.peer(side).map(|peer| peer.methods.info.clone());
+        let types = types.unwrap_or_default();
         let listed = types
             .iter()
             .find(|listed| media_type.eq_ignore_ascii_case(listed.as_bytes()));

@@ -40,6 +40,7 @@ pub mod codecs;
 pub mod core;
 pub mod counters;
 mod diversion;
+pub mod dtmf;
 mod ending;
 pub mod event;
 pub mod events;

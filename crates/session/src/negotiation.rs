@@ -9,9 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ringfence_base::{Entropy, Instant, ListenerId};
+use ringfence_dialog::Owner;
 use ringfence_media::{
     Framing, Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit, Security,
-    SideConfig, StreamId,
+    SideConfig, StreamId, Tone, ToneRules,
 };
 use ringfence_rtp::quality;
 use ringfence_rtp::srtp::{Context, MasterKey, Suite};
@@ -25,6 +26,7 @@ use crate::call::Side;
 use crate::carriage::{FAX_RATE, STREAMS_MAX, carriage};
 use crate::cdr::MediaRecord;
 use crate::codecs;
+use crate::dtmf;
 use crate::plan::{MediaPolicy, Peer};
 use crate::refusal::RefusalReason;
 
@@ -105,6 +107,8 @@ struct OfferedLine {
 /// What the machine needs from its surroundings.
 pub(crate) struct Surroundings<'a> {
     pub(crate) now: Instant,
+    /// What the call is known by to the media plane.
+    pub(crate) owner: Owner,
     pub(crate) plane: &'a mut Plane,
     pub(crate) entropy: &'a mut dyn Entropy,
     /// Per side.
@@ -295,6 +299,12 @@ impl Negotiation {
             .any(|line| line.stream.is_some() && line.two_way)
     }
 
+    /// Sends a digit to the side that speaks RFC 4733, if one does.
+    pub(crate) fn send_tone(&self, now: Instant, plane: &mut Plane, tone: Tone) -> bool {
+        self.streams()
+            .any(|stream| plane.send_tone(now, stream, tone))
+    }
+
     /// When anything was last heard, on any stream, from either side.
     pub(crate) fn last_heard(&self, plane: &Plane) -> Option<Instant> {
         self.streams()
@@ -432,6 +442,9 @@ impl Negotiation {
         }
         if !codecs::filter(out, &here.peer.policy.codecs, &there.peer.policy.codecs) {
             return Ok(None);
+        }
+        if let Some(speaker) = dtmf::speaker(around.peers()) {
+            dtmf::shape_offer(speaker, from, out);
         }
         let Some(stream) = self.stream_of(around, index)? else {
             return Ok(None);
@@ -583,14 +596,21 @@ impl Negotiation {
             if let (Some((tag, suite, _)), Some(reply)) = (&offered.chosen, &offered.reply) {
                 out_media.set_crypto(&[Crypto::new(*tag, suite.name(), bare(&reply.to_inline()))]);
             }
+            let tones = dtmf::speaker(around.peers()).and_then(|speaker| {
+                let offers = (offer_media, sent_media);
+                dtmf::shape_answer((speaker, from), offers, media, out_media, around.owner)
+            });
+            // What the offerer may send is what it is told.
+            let accepted = if tones.is_some() { &*out_media } else { media };
             let near_direction = pending.offer.direction(offer_media);
             let far_direction = answer.direction(media);
-            let near_side = described(&pending.offer, offer_media, near_direction, media);
+            let near_side = described(&pending.offer, offer_media, near_direction, accepted);
             let far_side = described(answer, media, far_direction, sent_media);
             agreed.push(Agreed {
                 index,
                 stream,
                 codec: codec_name(media),
+                tones,
                 two_way: far_direction == Direction::SendRecv,
                 sides: [(from, near_side, near), (to, far_side, far)],
             });
@@ -631,7 +651,14 @@ impl Negotiation {
                 .configure_side(around.now, agreed.stream, side.media_side(), config)
                 .map_err(|_| NOT_ACCEPTABLE)?;
         }
+        around.plane.set_tones(agreed.stream, agreed.tones);
         Ok(())
+    }
+}
+
+impl Surroundings<'_> {
+    fn peers(&self) -> [&Peer; 2] {
+        self.sides.map(|side| side.peer)
     }
 }
 
@@ -640,6 +667,7 @@ struct Agreed {
     index: usize,
     stream: StreamId,
     codec: Box<str>,
+    tones: Option<ToneRules>,
     two_way: bool,
     sides: [(Side, SideConfig, AgreedKeys); 2],
 }

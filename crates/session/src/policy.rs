@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::dtmf::Dtmf;
 use crate::line_guard::LinesPolicy;
 use crate::numbering::{DialRule, E164, NumberingPlan, NumbersIn, NumbersOut};
 use crate::signing::Signing;
@@ -34,6 +35,8 @@ pub struct PeerPolicy {
     pub video: bool,
     /// Whether fax (T.38) passes to and from it, in the clear as it always is.
     pub t38: bool,
+    /// How it sends digits and wants them.
+    pub dtmf: Dtmf,
 }
 
 impl Default for PeerPolicy {
@@ -51,6 +54,7 @@ impl Default for PeerPolicy {
             signing: None,
             video: true,
             t38: true,
+            dtmf: Dtmf::default(),
         }
     }
 }

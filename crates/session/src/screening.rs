@@ -235,6 +235,11 @@ impl Core {
         }
     }
 
+    /// Whether the caller is asked just now.
+    pub(crate) fn is_asked(&mut self, key: CallKey) -> bool {
+        self.asking(key).is_some()
+    }
+
     /// The caller has pressed a key.
     pub(crate) fn on_pressed(&mut self, now: Instant, key: CallKey, digit: char) {
         let Some(screening) = self.asking(key) else {

@@ -501,6 +501,7 @@ impl Core {
         let sides = [facts(Side::A)?, facts(Side::B)?];
         let mut around = Surroundings {
             now,
+            owner: key.owner(Side::A),
             plane: &mut self.media,
             entropy: &mut *self.entropy,
             sides,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ringfence_media::{SocketIndex, TAIL};
 use ringfence_rtp::RtpView;
 use ringfence_session::cdr::{EndedBy, Outcome};
+use ringfence_session::dtmf::Dtmf;
 use ringfence_session::line_guard::LinesMode;
 use ringfence_session::plan::{MediaPolicy, Plan};
 use ringfence_session::screening::VoicePolicy;
@@ -159,16 +160,17 @@ impl Asked {
     fn press(&mut self, keys: &str) {
         for key in keys.bytes() {
             self.world.pass(Duration::from_millis(150));
-            self.seq += 1;
-            let [hi, lo] = (self.seq * 1_600).to_be_bytes();
-            let (seq, event) = (
-                self.seq as u8,
-                ringfence_rtp::telephone_event::event_of_digit(key.into()).unwrap(),
-            );
-            let packet = [
-                0x80, 101, 0, seq, 0, 0, hi, lo, 0, 0, 0, 9, event, 10, 0, 160,
-            ];
-            self.rtp(&packet);
+            let event = ringfence_rtp::telephone_event::event_of_digit(key.into()).unwrap();
+            let [hi, lo] = ((self.seq + 1) * 1_600).to_be_bytes();
+            // It begins, and it ends.
+            for flags in [10, 0x8a] {
+                self.seq += 1;
+                let seq = self.seq as u8;
+                let packet = [
+                    0x80, 101, 0, seq, 0, 0, hi, lo, 0, 0, 0, 9, event, flags, 3, 0x20,
+                ];
+                self.rtp(&packet);
+            }
         }
     }
 
@@ -648,4 +650,65 @@ fn a_callee_with_srtp_is_offered_that_and_the_caller_is_told_nothing() {
         .deliver(PBX, &invite.answer("200 OK", PBX, Some(&body)));
     asked.world.take(PBX, "ACK");
     asked.world.nothing_sent();
+}
+
+#[test]
+fn keys_may_come_by_info_and_are_never_shown_rfc6086() {
+    let mut asked = asked();
+    for key in asked.question().chars() {
+        let body = format!("Signal={key}\r\nDuration=160\r\n");
+        let info = asked
+            .caller
+            .request("INFO", None)
+            .replace("+15551234567", NUMBER)
+            .replace(
+                "Content-Length: 0\r\n\r\n",
+                &format!(
+                    "Content-Type: application/dtmf-relay\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                ),
+            );
+        asked.world.deliver(CARRIER, &info);
+        asked.world.take(CARRIER, "200");
+    }
+    asked.world.take(PBX, "INVITE");
+    let call = asked.world.core.calls()[0].id;
+    let shown = asked
+        .world
+        .core
+        .ladder(call)
+        .into_iter()
+        .flat_map(|entry| entry.text);
+    let shown = String::from_utf8_lossy(&shown.collect::<Vec<u8>>()).into_owned();
+    assert!(
+        shown.contains("INFO") && !shown.contains("Signal="),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_caller_presses_events_also_where_the_callee_wants_info() {
+    let world = attacked_with(LinesMode::Enforce, |plan| {
+        plan.peers[0].policy.dtmf = Dtmf::Rfc4733;
+        plan.peers[1].policy.dtmf = Dtmf::Info;
+    });
+    let mut asked = answered_in(world, &sdp("198.51.100.21", 7000, ""));
+    asked.acknowledge();
+    assert!(
+        asked.ok.body().contains("RTP/AVP 0 101\r\n"),
+        "{}",
+        asked.ok.body()
+    );
+    let invite = asked.pass();
+    assert!(invite.body().contains("RTP/AVP 0\r\n"), "{}", invite.body());
+    let body = sdp("192.0.2.11", 9000, "")
+        .replace(" 101", "")
+        .replace("a=rtpmap:101 telephone-event/8000\r\n", "");
+    asked
+        .world
+        .deliver(PBX, &invite.answer("200 OK", PBX, Some(&body)));
+    asked.world.take(PBX, "ACK");
+    asked.world.nothing_sent();
+    asked.press("7");
+    asked.world.take(PBX, "INFO");
 }

@@ -1,6 +1,6 @@
 //! Where a message holds secrets: keys of media (RFC 4568 `a=crypto`, RFC 4567 `a=key-mgmt`,
 //! `k=`) and what digest proves a password with (RFC 7616 `response`, `rspauth`), on folded lines
-//! (RFC 3261 §7.3.1) too. One rule for every sink, so that none forgets what another knows.
+//! (RFC 3261 §7.3.1) too; and the digit in the body of an INFO, which may be of a PIN. One rule for every sink, so that none forgets what another knows.
 //!
 //! Left out on purpose: what a nonce or a user name may tell; neither proves a password.
 
@@ -15,16 +15,45 @@ pub fn secrets(message: &[u8]) -> impl Iterator<Item = Range<usize>> {
         at += found.1.len();
         Some(found)
     });
-    headers.flat_map(|(at, line)| {
-        let kind = Kind::of(line);
-        let marks = Marks {
-            line,
-            kind,
-            from: 0,
-        };
-        marks.map(move |place| at + place.start..at + place.end)
-    })
+    headers
+        .flat_map(|(at, line)| {
+            let kind = Kind::of(line);
+            let marks = Marks {
+                line,
+                kind,
+                from: 0,
+            };
+            marks.map(move |place| at + place.start..at + place.end)
+        })
+        .chain(dialled(message))
 }
+
+/// The body, if it is a digit that is dialled: `application/dtmf`, `application/dtmf-relay`.
+fn dialled(message: &[u8]) -> Option<Range<usize>> {
+    let is_digit = |line: &[u8]| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = line.split_at_checked(colon)?;
+        let name = name.trim_ascii();
+        let named = name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"c");
+        let value = value.get(1..)?.trim_ascii_start();
+        let kind = value.get(..DIALLED.len())?;
+        (named && kind.eq_ignore_ascii_case(DIALLED)).then_some(())
+    };
+    let mut at = 0;
+    let mut found = false;
+    while let Some(rest) = message.get(at..).filter(|rest| !rest.is_empty()) {
+        let line = rest.get(..logical_line(rest))?;
+        at += line.len();
+        if line.trim_ascii().is_empty() {
+            return (found && at < message.len()).then_some(at..message.len());
+        }
+        found |= is_digit(line).is_some();
+    }
+    None
+}
+
+/// How the type of a body begins that is a digit.
+const DIALLED: &[u8] = b"application/dtmf";
 
 /// The length of the first line of `text` with those that it is folded into.
 fn logical_line(text: &[u8]) -> usize {
@@ -154,6 +183,19 @@ mod tests {
             "Authentication-Info: rspauth=ab12,nc=1\nProxy-Authorization: response=cd",
             &["ab12", "cd"],
         );
+    }
+
+    #[test]
+    fn finds_the_digit_that_an_info_carries() {
+        let relay = "INFO x SIP/2.0\r\nContent-Type: application/dtmf-relay\r\n\r\nSignal=7\r\n";
+        check(relay, &["Signal=7\r\n"]);
+        check("INFO x SIP/2.0\r\nc:Application/DTMF;a=b\r\n\r\n7", &["7"]);
+        check("INFO x SIP/2.0\r\nContent-Type: text/plain\r\n\r\n7", &[]);
+        check(
+            "INFO x SIP/2.0\r\nContent-Type: application/dtmf\r\n\r\n",
+            &[],
+        );
+        check("INFO x SIP/2.0\r\nContent-Type: application/dtmf", &[]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Numbers and identity: the keys of a peer, and the dial plan of a site (`[[site.NAME.dial]]`).
 
+use ringfence_session::dtmf::Dtmf;
 use ringfence_session::numbering::{DIAL_RULES_MAX, DialPattern, E164, NumbersIn, NumbersOut};
 use ringfence_session::plan::PeerKind;
 use ringfence_session::policy::{CallingNumber, DiversionPolicy, PeerPolicy};
@@ -30,6 +31,13 @@ pub(crate) const CALLING_NUMBER: [(&str, CallingNumber); 3] = [
     ("replace", CallingNumber::Replace),
     ("refuse", CallingNumber::Refuse),
     ("any", CallingNumber::Any),
+];
+
+/// The words of `dtmf`.
+pub(crate) const DTMF: [(&str, Dtmf); 3] = [
+    ("pass", Dtmf::Pass),
+    ("rfc4733", Dtmf::Rfc4733),
+    ("info", Dtmf::Info),
 ];
 
 /// The words of `diversion`.
@@ -67,6 +75,7 @@ pub(super) fn peer(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> PeerPol
         codecs: section.list("codecs", values::codec).unwrap_or_default(),
         signing: read_stir::signing(section, kind),
         video: section.boolean("video").unwrap_or(usual.video),
+        dtmf: section.one_of("dtmf", &DTMF).unwrap_or_default(),
         t38: section.boolean("t38").unwrap_or(usual.t38),
     }
 }

@@ -10,6 +10,7 @@ use ringfence_sdp::{Attribute, Direction, Media, MediaKind, Origin, SessionDescr
 
 use super::{Crypto, Negotiation, Pending, Surroundings, bare, described, point_to_us, rekey};
 use crate::call::Side;
+use crate::dtmf;
 use ringfence_media::{Framing, LatchPolicy, SideConfig};
 
 /// The answer to a caller, and what follows from it.
@@ -41,7 +42,9 @@ impl Negotiation {
         around: &mut Surroundings<'_>,
         owner: u64,
     ) -> Option<AnsweredHere> {
-        let voice = find_voice(self.pending.as_deref()?)?;
+        // Events that the callee knows as INFO only are the caller's all the same.
+        let converted = dtmf::speaker(around.peers()) == Some(Side::A);
+        let voice = find_voice(self.pending.as_deref()?, converted)?;
         let stream = self.lines.get(voice.index)?.stream?;
         let pending = self.pending.take()?;
         let answered = self.answer_voice(around, &pending, &voice, stream, owner);
@@ -226,7 +229,7 @@ impl Negotiation {
 }
 
 /// The first line of sound with G.711 that both sides may have.
-fn find_voice(pending: &Pending) -> Option<Voice> {
+fn find_voice(pending: &Pending, converted: bool) -> Option<Voice> {
     let lines = pending
         .offer
         .media
@@ -255,7 +258,7 @@ fn find_voice(pending: &Pending) -> Option<Voice> {
         })?;
         let events = offered
             .telephone_event(8_000)
-            .filter(|number| passes(*number));
+            .filter(|number| converted || passes(*number));
         Some(Voice {
             index,
             audio,

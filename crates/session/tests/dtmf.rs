@@ -1,0 +1,290 @@
+//! Digits between a peer that sends them as telephone events and one that sends them by INFO.
+
+mod support;
+
+use std::time::Duration;
+
+use ringfence_media::{SocketIndex, TAIL};
+use ringfence_rtp::telephone_event::TelephoneEvent;
+use ringfence_session::dtmf::Dtmf;
+use ringfence_sip::HeaderName;
+use support::*;
+
+/// The carrier speaks RFC 4733, the PBX INFO.
+fn world() -> World {
+    World::with(|plan| {
+        plan.peers[0].policy.dtmf = Dtmf::Rfc4733;
+        plan.peers[1].policy.dtmf = Dtmf::Info;
+    })
+}
+
+/// Sound only, as a peer without telephone events describes it.
+fn sound(address: &str, port: u16) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP 0\r\n"
+    )
+}
+
+fn port(sent: &Sent) -> u16 {
+    let line = sent
+        .body()
+        .lines()
+        .find(|line| line.starts_with("m="))
+        .unwrap();
+    line.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// An answered call from the carrier: the PBX's INVITE and the carrier's 200.
+fn call(world: &mut World) -> (Caller, Sent, Sent) {
+    let mut caller = Caller::new(CARRIER, "+13305550100");
+    let offer = sdp("198.51.100.21", 7000, "");
+    world.deliver(CARRIER, &caller.request("INVITE", Some(&offer)));
+    world.take(CARRIER, "100");
+    let invite = world.take(PBX, "INVITE");
+    let answer = sound("192.0.2.11", 9000);
+    world.deliver(PBX, &invite.answer("200 OK", PBX, Some(&answer)));
+    world.take(PBX, "ACK");
+    let ok = world.take(CARRIER, "200");
+    caller.learn(&ok);
+    world.deliver(CARRIER, &caller.request("ACK", None));
+    world.nothing_sent();
+    (caller, invite, ok)
+}
+
+fn packet(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, payload_type];
+    packet.extend_from_slice(&sequence.to_be_bytes());
+    packet.extend_from_slice(&timestamp.to_be_bytes());
+    packet.extend_from_slice(&9_u32.to_be_bytes());
+    packet.extend_from_slice(payload);
+    packet
+}
+
+fn send(world: &mut World, from: &str, socket: u32, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut buf = bytes.to_vec();
+    buf.resize(bytes.len() + TAIL, 0);
+    let now = world.now;
+    let plane = world.core.media_mut();
+    let socket = SocketIndex::new(socket);
+    let forward = plane.handle_packet(now, socket, from.parse().unwrap(), &mut buf, bytes.len())?;
+    buf.truncate(forward.len);
+    Some(buf)
+}
+
+fn from_carrier(world: &mut World, ok: &Sent, bytes: &[u8]) -> Option<Vec<u8>> {
+    send(
+        world,
+        "198.51.100.21:7000",
+        u32::from(port(ok) - 30_000),
+        bytes,
+    )
+}
+
+fn from_pbx(world: &mut World, invite: &Sent, bytes: &[u8]) -> Option<Vec<u8>> {
+    send(
+        world,
+        "192.0.2.11:9000",
+        1000 + u32::from(port(invite) - 30_000),
+        bytes,
+    )
+}
+
+/// An INFO of the PBX.
+fn info(invite: &Sent, cseq: u32, kind: &str, body: &str) -> String {
+    let contact = invite.header(HeaderName::Contact);
+    format!(
+        "INFO {} SIP/2.0\r\nVia: SIP/2.0/UDP {PBX};branch=z9hG4bKpbx{cseq}\r\n\
+         Max-Forwards: 70\r\nFrom: {};tag=callee1\r\nTo: {}\r\nCall-ID: {}\r\n\
+         CSeq: {cseq} INFO\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+        contact.trim_matches(['<', '>']),
+        invite.header(HeaderName::To),
+        invite.header(HeaderName::From),
+        invite.header(HeaderName::CallId),
+        body.len(),
+    )
+}
+
+fn event(event: u8, end: bool, duration: u16) -> [u8; 4] {
+    TelephoneEvent {
+        event,
+        end,
+        volume: 10,
+        duration,
+    }
+    .to_bytes()
+}
+
+#[test]
+fn each_peer_is_offered_its_own_way_rfc4733_2_4_1() {
+    let mut world = world();
+    let (_, invite, ok) = call(&mut world);
+    assert!(
+        !invite.body().contains("telephone-event"),
+        "{}",
+        invite.text
+    );
+    assert!(invite.body().contains("RTP/AVP 0\r\n"), "{}", invite.text);
+    assert!(ok.body().contains("RTP/AVP 0 101\r\n"), "{}", ok.text);
+    assert!(ok.body().contains("a=rtpmap:101 telephone-event/8000"));
+    assert!(ok.body().contains("a=fmtp:101 0-15"));
+
+    // The other way about: the PBX calls.
+    let mut world = World::with(|plan| {
+        plan.peers[0].policy.dtmf = Dtmf::Rfc4733;
+        plan.peers[1].policy.dtmf = Dtmf::Info;
+    });
+    let mut caller = Caller::new(PBX, "+15551234567");
+    let offer = sound("192.0.2.11", 9000);
+    world.deliver(PBX, &caller.request("INVITE", Some(&offer)));
+    let invite = world.take(CARRIER, "INVITE");
+    assert!(
+        invite.body().contains("RTP/AVP 0 101\r\n"),
+        "{}",
+        invite.text
+    );
+    let answer = sdp("198.51.100.21", 7000, "");
+    world.deliver(CARRIER, &invite.answer("200 OK", CARRIER, Some(&answer)));
+    let ok = world.take(PBX, "200");
+    assert!(!ok.body().contains("telephone-event"), "{}", ok.text);
+}
+
+#[test]
+fn telephone_events_go_on_as_info_rfc4733_2_5() {
+    let mut world = world();
+    let (_, _, ok) = call(&mut world);
+    let mut sequence = 0;
+    let mut next = |kind: u8, timestamp: u32, payload: &[u8]| {
+        sequence += 1;
+        packet(kind, sequence, timestamp, payload)
+    };
+    let sound = [0xff; 160];
+    assert!(from_carrier(&mut world, &ok, &next(0, 160, &sound)).is_some());
+    for (digit, start) in [(5, 1_000), (11, 3_000)] {
+        for (end, duration) in [(false, 160), (false, 800), (true, 1_600), (true, 1_600)] {
+            let bytes = next(101, start, &event(digit, end, duration));
+            assert_eq!(from_carrier(&mut world, &ok, &bytes), None);
+        }
+        world.pass(Duration::from_millis(200));
+    }
+    for signal in ["5", "#"] {
+        let info = world.take(PBX, "INFO");
+        assert_eq!(
+            info.header(HeaderName::ContentType),
+            "application/dtmf-relay"
+        );
+        assert_eq!(info.body(), format!("Signal={signal}\r\nDuration=200\r\n"));
+        world.deliver(PBX, &info.answer("200 OK", PBX, None));
+    }
+    world.nothing_sent();
+    // To the PBX the numbering has no gap.
+    let sent = from_carrier(&mut world, &ok, &next(0, 8_000, &sound)).unwrap();
+    assert_eq!(sent[2..4], [0, 2]);
+    let shown = world.core.ladder(world.core.calls()[0].id);
+    let shown: Vec<u8> = shown.into_iter().flat_map(|entry| entry.text).collect();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert!(
+        shown.contains("INFO") && !shown.contains("Signal="),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_info_goes_on_as_telephone_events_rfc4733_2_5_1() {
+    for (kind, body, duration) in [
+        (
+            "application/dtmf-relay",
+            "Signal=7\r\nDuration=100\r\n",
+            800,
+        ),
+        ("application/dtmf", "7", 1_280),
+    ] {
+        let mut world = world();
+        let (_, invite, _) = call(&mut world);
+        world.deliver(PBX, &info(&invite, 1, kind, body));
+        world.take(PBX, "200");
+        world.nothing_sent();
+        let mut seen = Vec::new();
+        for n in 1..=20_u16 {
+            let bytes = packet(0, n, u32::from(n) * 160, &[0xff; 160]);
+            let sent = from_pbx(&mut world, &invite, &bytes).unwrap();
+            assert_eq!(sent[2..4], n.to_be_bytes());
+            if sent[1] & 0x7f == 101 {
+                assert_eq!((sent.len(), &sent[4..8]), (16, &160_u32.to_be_bytes()[..]));
+                assert_eq!(sent[1] >> 7, u8::from(n == 1));
+                seen.push(TelephoneEvent::parse(&sent[12..]).unwrap());
+            } else {
+                assert_eq!(sent, bytes);
+            }
+        }
+        let ends: Vec<_> = seen.iter().filter(|event| event.end).collect();
+        assert_eq!(ends.len(), 3);
+        assert!(ends.iter().all(|end| end.duration == duration), "{ends:?}");
+        assert!(seen.iter().all(|event| event.event == 7));
+        assert!(seen.is_sorted_by_key(|event| event.duration));
+    }
+}
+
+#[test]
+fn digits_wait_for_one_another_and_not_for_ever() {
+    let mut world = world();
+    let (_, invite, _) = call(&mut world);
+    for (cseq, digit) in [(1, "1"), (2, "2")] {
+        world.deliver(PBX, &info(&invite, cseq, "application/dtmf", digit));
+        world.take(PBX, "200");
+    }
+    let mut n = 0;
+    let mut digits = |world: &mut World, packets: u16| {
+        let mut seen = Vec::new();
+        for _ in 0..packets {
+            n += 1;
+            let bytes = packet(0, n, u32::from(n) * 160, &[0xff; 160]);
+            let sent = from_pbx(world, &invite, &bytes).unwrap();
+            let event = (sent[1] & 0x7f == 101).then(|| sent[12]);
+            if seen.last() != Some(&event) {
+                seen.push(event);
+            }
+        }
+        seen
+    };
+    let seen = digits(&mut world, 40);
+    assert_eq!(seen, [Some(1), None, Some(2), None]);
+    // Nobody spoke for too long: what was dialled then is not dialled now.
+    world.deliver(PBX, &info(&invite, 3, "application/dtmf", "3"));
+    world.pass(Duration::from_secs(6));
+    assert_eq!(digits(&mut world, 10), [None]);
+    // And there is a bound on what waits.
+    for cseq in 10..42 {
+        world.deliver(PBX, &info(&invite, cseq, "application/dtmf", "4"));
+        world.take(PBX, "200");
+    }
+    world.deliver(PBX, &info(&invite, 42, "application/dtmf", "4"));
+    world.take(PBX, "503");
+}
+
+#[test]
+fn a_flood_of_events_makes_no_flood_of_requests() {
+    let mut world = world();
+    let (_, _, ok) = call(&mut world);
+    for n in 1..=80_u16 {
+        let bytes = packet(101, n, u32::from(n) * 160, &event(1, true, 160));
+        from_carrier(&mut world, &ok, &bytes);
+    }
+    world.pass(Duration::from_millis(1));
+    world.take(PBX, "INFO");
+    world.nothing_sent();
+}
+
+#[test]
+fn peers_of_one_way_pass_their_digits_as_they_are() {
+    let mut world = World::with(|plan| {
+        plan.peers[0].policy.dtmf = Dtmf::Rfc4733;
+        plan.peers[1].policy.dtmf = Dtmf::Rfc4733;
+    });
+    let (_, invite) = world.answered_call();
+    assert!(invite.body().contains("telephone-event"));
+    let socket = u32::from(port(&invite) - 30_000);
+    let bytes = packet(101, 1, 160, &event(1, true, 800));
+    let sent = send(&mut world, "198.51.100.21:7000", socket, &bytes);
+    assert_eq!(sent, Some(bytes));
+}
