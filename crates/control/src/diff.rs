@@ -405,6 +405,7 @@ fn methods(values: &mut Flat, methods: &Methods) {
         "transfer",
         match methods.transfer {
             Transfers::Handle => "handle",
+            Transfers::Pass => "pass",
             Transfers::Refuse => "refuse",
         },
     );

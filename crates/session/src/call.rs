@@ -134,6 +134,8 @@ pub(crate) struct Call {
     pub(crate) kept_admission: Option<Admission>,
     /// The caller was answered by the edge, and is asked or waits for the callee.
     pub(crate) screening: Option<Box<Screening>>,
+    /// The leg that another one of its peer is about to take the place of (RFC 3891).
+    pub(crate) replaced: Option<Box<(Side, Leg)>>,
     /// A transfer that was asked for in this call.
     pub(crate) referral: Option<Box<Referral>>,
     /// The transfer that this call was made by.

@@ -81,6 +81,9 @@ impl Core {
                 call.sent_invite = Some(again.bytes);
             }
         }
+        if let Some(referral) = &mut call.referral {
+            referral.went_again(client, again.client);
+        }
         if let Some(transfer) = &mut call.transfer {
             transfer.went_again(client, again.client, again.cseq);
         }

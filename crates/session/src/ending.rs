@@ -207,6 +207,7 @@ impl Core {
                 call.leg_mut(from).status = Some(status);
             }
             self.answer_invite(now, key, from, server, status, None, retry);
+            self.undo_replacing(key);
         } else {
             let server = bridge.server;
             self.transactions.acknowledged(server);

@@ -62,10 +62,23 @@ impl Core {
             });
             return;
         }
-        let Ok(description) = body::description(message) else {
-            self.refuse(reply.flow, RefusalReason::Media);
-            return self.respond(now, reply, 415);
-        };
+        if let Err((reason, status)) = self.carry_invite(now, key, side, reply) {
+            self.refuse(reply.flow, reason);
+            self.respond(now, reply, status);
+        }
+    }
+
+    /// Sends the other leg a re-INVITE for the INVITE of `reply`, which came on `side`.
+    pub(crate) fn carry_invite(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        reply: &Reply<'_, '_>,
+    ) -> Result<(), (RefusalReason, u16)> {
+        const GONE: (RefusalReason, u16) = (RefusalReason::DialogUnknown, 481);
+        let message = reply.request;
+        let description = body::description(message).map_err(|_| (RefusalReason::Media, 415))?;
         let offer = !description.is_empty();
         let body = match offer {
             false => None,
@@ -73,14 +86,8 @@ impl Core {
                 let offered = self.with_media(now, key, |media, around| {
                     media.offer(around, side, description)
                 });
-                match offered {
-                    Some(Ok(body)) => Some(body),
-                    Some(Err(refusal)) => {
-                        self.refuse(reply.flow, refusal.reason);
-                        return self.respond(now, reply, refusal.status);
-                    }
-                    None => return self.respond(now, reply, 481),
-                }
+                let offered = offered.ok_or(GONE)?;
+                Some(offered.map_err(|refusal| (refusal.reason, refusal.status))?)
             }
         };
         if let Some(dialog) = self
@@ -97,30 +104,26 @@ impl Core {
         };
         let Some(client) = self.send_in_dialog(now, key, side.other(), Method::Invite, content)
         else {
-            self.refuse(reply.flow, RefusalReason::TransactionsMax);
             if let Some(call) = self.call_mut(key) {
                 call.media.settle();
             }
-            return self.respond(now, reply, 503);
+            return Err((RefusalReason::TransactionsMax, 503));
         };
-        if let Some(call) = self.call_mut(key) {
-            let client_cseq = call
-                .leg(side.other())
-                .dialog
-                .as_ref()
-                .map_or(0, |dialog| dialog.local_cseq());
-            call.bridge = Some(Bridge {
-                from: side,
-                server: reply.server,
-                client,
-                client_cseq,
-                initial: false,
-                stage: Stage::Pending {
-                    request: Bytes::copy_from_slice(message.bytes()),
-                    offer,
-                },
-            });
-        }
+        let call = self.call_mut(key).ok_or(GONE)?;
+        let other = &call.leg(side.other()).dialog;
+        let client_cseq = other.as_ref().map_or(0, |dialog| dialog.local_cseq());
+        call.bridge = Some(Bridge {
+            from: side,
+            server: reply.server,
+            client,
+            client_cseq,
+            initial: false,
+            stage: Stage::Pending {
+                request: Bytes::copy_from_slice(message.bytes()),
+                offer,
+            },
+        });
+        Ok(())
     }
 
     /// The ACK of a 2xx of ours; after a late offer it carries the answer.

@@ -206,6 +206,7 @@ impl Core {
             Method::Bye => self.on_bye(now, key, side, &reply),
             Method::Info => self.on_info(now, key, side, &reply),
             Method::Message => self.on_message_in_call(now, key, side, &reply),
+            Method::Notify => self.on_notify_of_refer(now, key, side, &reply),
             Method::Refer => self.on_refer(now, key, side, &reply),
             Method::Update => self.on_update(now, key, side, &reply),
             Method::Prack => self.on_prack(now, key, side, &reply),

@@ -143,6 +143,7 @@ impl Core {
             kept_admission: None,
             identity,
             screening: None,
+            replaced: None,
             referral: None,
             transfer: Some(Box::new(Transfer {
                 parent: None,
@@ -196,7 +197,7 @@ impl Core {
     }
 
     /// The dialog that Replaces names, if it is one of ours and up.
-    fn replaced(&self, replaces: &Replaces) -> Option<(CallKey, Side)> {
+    pub(crate) fn replaced(&self, replaces: &Replaces) -> Option<(CallKey, Side)> {
         let tag: TagText = replaces.to_tag.as_slice().try_into().ok()?;
         let &(key, side) = self.by_tag.get::<TagText>(&tag)?;
         let call = self.call(key).filter(|call| call.phase == Phase::Up)?;

@@ -11,7 +11,7 @@
 //! | numbers, and who may present which | [`numbering`], [`policy`], `identity` |
 //! | a call begins, changes, ends | `setup`, `responses`, `in_dialog`, `ending`, `supervise` |
 //! | methods and extensions in a call | [`methods`], `reliable`, `update`, `session_timer`, `late_success` |
-//! | transfers | `transfer`, `join` |
+//! | transfers | `transfer`, `join`, `passed_refer`, `replacing` |
 //! | INFO, MESSAGE | `info`, `message_relay` |
 //! | who watches whom: SUBSCRIBE, NOTIFY, PUBLISH | [`events`] |
 //! | requests outside of calls that wait for an answer | `relay` |
@@ -66,6 +66,7 @@ pub mod numbering;
 mod orphan;
 mod outgoing;
 pub mod owner;
+mod passed_refer;
 pub mod plan;
 pub mod policy;
 mod redirect;
@@ -75,6 +76,7 @@ pub mod registration;
 pub mod rehearsal;
 mod relay;
 mod reliable;
+mod replacing;
 mod responses;
 mod routing;
 pub mod screening;

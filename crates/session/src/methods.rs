@@ -51,6 +51,8 @@ pub enum Redirects {
 pub enum Transfers {
     /// The edge makes the new call by the peer's own routes and limits, and joins the legs.
     Handle,
+    /// It goes to the other side of the call, which makes the new call itself.
+    Pass,
     /// Refused with 603.
     #[default]
     Refuse,
@@ -131,11 +133,22 @@ impl Methods {
             .filter(move |option| !known.iter().any(|name| is(option, name)))
     }
 
+    /// Whether an INVITE of this peer may take the place of one of its calls (RFC 3891): it is a
+    /// transfer by another name.
+    pub(crate) fn may_replace(&self) -> bool {
+        self.transfer != Transfers::Refuse
+    }
+
     /// The option tags of what this peer may use.
     fn options(&self, reliable: bool) -> impl Iterator<Item = &'static str> {
         let reliable = reliable && self.reliable_provisional != ReliableProvisional::Off;
         let timer = !self.session_expires.is_zero();
-        let options = [reliable.then_some(RELIABLE), timer.then_some(TIMER)];
+        let replaces = self.may_replace();
+        let options = [
+            reliable.then_some(RELIABLE),
+            timer.then_some(TIMER),
+            replaces.then_some(REPLACES),
+        ];
         options.into_iter().flatten()
     }
 }
@@ -145,6 +158,9 @@ const INFO_TYPES: [&str; 2] = ["application/dtmf-relay", "application/dtmf"];
 
 /// The option tag of reliable provisional responses (RFC 3262 §8).
 pub(crate) const RELIABLE: &str = "100rel";
+
+/// The option tag of INVITEs that replace a call (RFC 3891 §6.2).
+pub(crate) const REPLACES: &str = "replaces";
 
 /// The option tag of session timers (RFC 4028 §11.1).
 pub(crate) const TIMER: &str = "timer";

@@ -6,7 +6,9 @@
 
 use ringfence_base::{HashKey, WorkerIndex};
 use ringfence_dialog::Cookies;
-use ringfence_sip::Message;
+use ringfence_sip::{HeaderName, Message};
+
+use crate::transfer::Replaces;
 
 /// The question, answered the same way by every worker of a process.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +42,10 @@ impl Ownership {
             None => message
                 .to()
                 .ok()
-                .and_then(|to| to.tag())
-                .and_then(|tag| self.cookies.worker_of_tag(tag)),
+                .and_then(|to| to.tag().map(<[u8]>::to_vec))
+                // An INVITE that replaces a call goes where that call is.
+                .or_else(|| Some(Replaces::parse(message.header(HeaderName::Replaces)?)?.to_tag))
+                .and_then(|tag| self.cookies.worker_of_tag(&tag)),
         };
         known
             .filter(|worker| worker.raw() < self.workers)

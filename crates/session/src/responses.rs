@@ -68,6 +68,7 @@ impl Core {
         if self.on_exchange_response(now, key, message, client)
             || self.on_refresh_response(now, key, side, message, client)
             || self.on_transfer_response(now, key, message, client)
+            || self.on_refer_response(now, key, message, client)
         {
             return;
         }
@@ -228,6 +229,7 @@ impl Core {
             }
         }
         let carried = (!provisionals.needs_no_answer()).then_some(carried);
+        self.finish_replacing(now, key);
         self.answer_invite(now, key, from, server, 200, carried.as_deref(), None);
         let Some(call) = self.call_mut(key) else {
             return;
@@ -479,6 +481,7 @@ impl Core {
             call.media.abandon(&mut self.media);
         }
         self.answer_invite(now, key, from, server, status, None, None);
+        self.undo_replacing(key);
         if let Some(call) = self.call_mut(key) {
             call.bridge = None;
         }
@@ -559,7 +562,10 @@ impl Core {
             }
             return;
         }
-        if self.on_exchange_failed(now, key, client) || self.on_transfer_failed(now, key, client) {
+        if self.on_exchange_failed(now, key, client)
+            || self.on_transfer_failed(now, key, client)
+            || self.on_refer_failed(key, client)
+        {
             return;
         }
         let Some(call) = self.call(key) else { return };

@@ -93,6 +93,9 @@ impl Core {
         candidates: &Candidates,
         caller: Option<Caller>,
     ) {
+        if self.on_replacing_invite(now, reply, candidates, caller) {
+            return;
+        }
         let (message, flow) = (reply.request, reply.flow);
         self.counters.calls_tried += 1;
         let (key, id) = self.next_call(now);
@@ -320,6 +323,7 @@ impl Core {
             admission: Some(admission),
             kept_admission: None,
             screening: None,
+            replaced: None,
             referral: None,
             transfer: None,
             redirects: 0,

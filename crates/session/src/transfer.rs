@@ -25,6 +25,7 @@ use crate::methods::Transfers;
 use crate::negotiation::Negotiation;
 use crate::numbering;
 use crate::outgoing::{InDialog, Invite, MAX_FORWARDS, OurName, UriHost, contact, our_address};
+use crate::passed_refer::PassedRefer;
 use crate::plan::{PeerId, Plan};
 use crate::refusal::RefusalReason;
 use crate::registrar::from_phone;
@@ -41,14 +42,16 @@ pub(crate) const TRANSFERS_MAX: u8 = 5;
 /// A transfer that was asked for in this call and is not decided.
 #[derive(Debug)]
 pub(crate) struct Referral {
-    /// The call to the target.
-    pub(crate) child: CallKey,
+    /// The call to the target; none if the far side makes it.
+    pub(crate) child: Option<CallKey>,
+    /// The REFER that was passed on, where the far side makes the call.
+    pub(crate) passed: Option<PassedRefer>,
     /// Who asked.
     pub(crate) referrer: Side,
     /// It has hung up since: the other side waits for the target alone.
     pub(crate) gone: bool,
     /// The Event of its NOTIFYs; none if it wants none (RFC 4488).
-    event: Option<String>,
+    pub(crate) event: Option<String>,
 }
 
 /// What this call, made by a transfer, is about.
@@ -105,6 +108,8 @@ pub(crate) struct Replaces {
     /// The receiver's own tag.
     pub(crate) to_tag: Vec<u8>,
     pub(crate) from_tag: Vec<u8>,
+    /// Only if it is not answered yet.
+    pub(crate) early_only: bool,
 }
 
 impl Replaces {
@@ -112,7 +117,7 @@ impl Replaces {
     pub(crate) fn parse(value: &[u8]) -> Option<Replaces> {
         let mut parts = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let call_id = parts.next().filter(|id| !id.is_empty())?.to_vec();
-        let (mut to_tag, mut from_tag) = (None, None);
+        let (mut to_tag, mut from_tag, mut early_only) = (None, None, false);
         for part in parts.take(PARAMETERS_MAX) {
             let mut halves = part.splitn(2, |&byte| byte == b'=');
             let name = halves.next()?.trim_ascii();
@@ -121,12 +126,15 @@ impl Replaces {
                 to_tag = value;
             } else if name.eq_ignore_ascii_case(b"from-tag") {
                 from_tag = value;
+            } else if name.eq_ignore_ascii_case(b"early-only") {
+                early_only = true;
             }
         }
         Some(Replaces {
             call_id,
             to_tag: to_tag?,
             from_tag: from_tag?,
+            early_only,
         })
     }
 }
@@ -202,9 +210,8 @@ impl Core {
         let call = self.call(key).filter(|call| call.phase == Phase::Up);
         let call = call.ok_or(481u16)?;
         let policy = call.peer(side).map(|peer| peer.methods.transfer);
-        if policy != Some(Transfers::Handle) {
-            return Err(603);
-        }
+        let policy = policy.filter(|policy| *policy != Transfers::Refuse);
+        let policy = policy.ok_or(603u16)?;
         let target = Target::read(reply.request).ok_or(400u16)?;
         if call.transfers >= TRANSFERS_MAX {
             return Err(482);
@@ -214,12 +221,15 @@ impl Core {
         }
         match target.replaces {
             Some(replaces) => self.refer_to_call(now, key, side, reply, &replaces),
+            None if policy == Transfers::Pass => {
+                self.pass_refer(now, key, side, reply, &target.user)
+            }
             None => self.refer_to_number(now, key, side, reply, &target.user),
         }
     }
 
     /// Blind: a new call to `user`, as if the referrer had dialled it.
-    fn refer_to_number(
+    pub(crate) fn refer_to_number(
         &mut self,
         now: Instant,
         key: CallKey,
@@ -335,6 +345,7 @@ impl Core {
             kept_admission: None,
             identity,
             screening: None,
+            replaced: None,
             referral: None,
             transfer: Some(Box::new(Transfer {
                 parent: Some(parent),
@@ -405,21 +416,29 @@ impl Core {
         reply: &Reply<'_, '_>,
         child: CallKey,
     ) {
-        let request = reply.request;
-        let quiet = request.fields().any(|field| {
-            field.raw_name.eq_ignore_ascii_case(b"Refer-Sub")
-                && field.value.trim_ascii().eq_ignore_ascii_case(b"false")
-        });
-        let number = request.cseq().map_or(0, |cseq| cseq.number);
-        let Some(call) = self.call_mut(key) else {
-            return;
-        };
-        call.referral = Some(Box::new(Referral {
-            child,
-            referrer: side,
-            gone: false,
-            event: (!quiet).then(|| format!("refer;id={number}")),
-        }));
+        let event = event_of(reply.request);
+        if let Some(call) = self.call_mut(key) {
+            call.referral = Some(Box::new(Referral {
+                child: Some(child),
+                passed: None,
+                referrer: side,
+                gone: false,
+                event,
+            }));
+        }
+        self.confirm_referral(now, key, side, reply);
+    }
+
+    /// The 202 to a REFER whose referral stands in the call, and the first NOTIFY.
+    pub(crate) fn confirm_referral(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        reply: &Reply<'_, '_>,
+    ) {
+        let Some(call) = self.call(key) else { return };
+        let quiet = call.referral.as_ref().is_some_and(|it| it.event.is_none());
         let (plan, flow) = (Arc::clone(&call.plan), call.leg(side).flow);
         let peer = self
             .call(key)
@@ -529,26 +548,40 @@ impl Core {
     pub(crate) fn parent_of(&self, key: CallKey) -> Option<CallKey> {
         let parent = self.call(key)?.transfer.as_ref()?.parent?;
         let referral = self.call(parent)?.referral.as_ref()?;
-        (referral.child == key).then_some(parent)
+        (referral.child == Some(key)).then_some(parent)
     }
 
     /// The call ends while a transfer out of it is open: that is given up. Returns the side that
     /// has hung up already.
     pub(crate) fn drop_referral(&mut self, now: Instant, key: CallKey) -> Option<Side> {
         let referral = self.call_mut(key)?.referral.take()?;
-        self.end_call(now, referral.child, EndedBy::Caller, None);
+        if let Some(child) = referral.child {
+            self.end_call(now, child, EndedBy::Caller, None);
+        }
         referral.gone.then_some(referral.referrer)
     }
 
     /// BYE of whoever asked for a transfer: the other side waits for the target. Whether it was.
     pub(crate) fn on_bye_of_referrer(&mut self, key: CallKey, side: Side) -> bool {
         let referral = self.call_mut(key).and_then(|call| call.referral.as_mut());
-        let Some(referral) = referral.filter(|it| it.referrer == side) else {
+        // Where the far side makes the call itself nobody waits for anything.
+        let waits = |it: &&mut Box<Referral>| it.referrer == side && it.child.is_some();
+        let Some(referral) = referral.filter(waits) else {
             return false;
         };
         referral.gone = true;
         true
     }
+}
+
+/// The Event of the NOTIFYs about a REFER; none if it wants none (RFC 4488).
+pub(crate) fn event_of(request: &Message<'_>) -> Option<String> {
+    let quiet = request.fields().any(|field| {
+        field.raw_name.eq_ignore_ascii_case(b"Refer-Sub")
+            && field.value.trim_ascii().eq_ignore_ascii_case(b"false")
+    });
+    let number = request.cseq().map_or(0, |cseq| cseq.number);
+    (!quiet).then(|| format!("refer;id={number}"))
 }
 
 /// How long the subscription that a REFER makes is said to last (RFC 3515 §2.4.4).
@@ -577,6 +610,7 @@ mod tests {
             call_id: call_id.into(),
             to_tag: to.into(),
             from_tag: from.into(),
+            early_only: false,
         });
         assert_eq!(target.replaces, replaces);
     }

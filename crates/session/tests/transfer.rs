@@ -339,3 +339,112 @@ fn a_re_invite_that_crosses_the_joined_legs_own_is_tried_again_rfc3261_14_1() {
     world.take(CARRIER, "ACK");
     assert_eq!(world.core.calls().len(), 1);
 }
+
+/// The PBX's transfers go to the carrier.
+fn passing() -> World {
+    World::with(|plan| plan.peers[1].methods.transfer = Transfers::Pass)
+}
+
+/// A NOTIFY of the carrier about the REFER that it got.
+fn carrier_notifies(caller: &mut Caller, state: &str, line: &str) -> String {
+    let more = format!("Event: refer\r\nSubscription-State: {state}\r\nUser-Agent");
+    let notify = caller.request("NOTIFY", Some(line));
+    notify
+        .replacen("User-Agent", &more, 1)
+        .replace("application/sdp", "message/sipfrag")
+}
+
+#[test]
+fn a_transfer_is_passed_to_the_far_side_which_makes_the_call_rfc3515_2_4() {
+    let mut world = passing();
+    let (mut caller, invite) = world.answered_call();
+    let target = format!("sip:{TARGET}@192.0.2.2");
+    world.deliver(PBX, &refer(&invite, 1, &target));
+    let passed = world.take(CARRIER, "REFER");
+    world.nothing_sent();
+    assert_eq!(
+        passed.header(HeaderName::ReferTo),
+        format!("<sip:{TARGET}@198.51.100.20>")
+    );
+    assert_eq!(
+        passed.header(HeaderName::ReferredBy),
+        "<sip:+13305550100@203.0.113.10>"
+    );
+    for secret in ["192.0.2", "secretuser", "callee1"] {
+        assert!(!passed.text.contains(secret), "{secret} in {}", passed.text);
+    }
+    world.deliver(CARRIER, &passed.answer("202 Accepted", CARRIER, None));
+    world.take(PBX, "202");
+    notified(&mut world, "100");
+    for (state, line, told) in [
+        ("active;expires=60", "SIP/2.0 100 Trying", None),
+        (
+            "active;expires=60",
+            "SIP/2.0 180 at 198.51.100.31",
+            Some("180"),
+        ),
+        (
+            "terminated;reason=noresource",
+            "SIP/2.0 200 OK",
+            Some("200"),
+        ),
+    ] {
+        world.deliver(CARRIER, &carrier_notifies(&mut caller, state, line));
+        world.take(CARRIER, "200");
+        if let Some(told) = told {
+            assert!(!world.sent[0].text.contains("198.51.100"));
+            notified(&mut world, told);
+        }
+    }
+    world.nothing_sent();
+    // Nobody has subscribed to anything any more.
+    let late = carrier_notifies(&mut caller, "active", "SIP/2.0 180 Ringing");
+    world.deliver(CARRIER, &late);
+    world.take(CARRIER, "481");
+    // The referrer hangs up, and so ends the call.
+    world.deliver(PBX, &from_pbx(&invite, 2, "BYE", "", None));
+    world.take(PBX, "200");
+    let bye = world.take(CARRIER, "BYE");
+    world.deliver(CARRIER, &bye.answer("200 OK", CARRIER, None));
+    world.nothing_sent();
+    world.all_over();
+}
+
+#[test]
+fn a_far_side_that_makes_no_transfers_leaves_the_call_as_it_is() {
+    let mut world = passing();
+    let (mut caller, invite) = world.answered_call();
+    let target = format!("sip:{TARGET}@192.0.2.2");
+    for (round, status) in ["405 No", "603 Decline", "401 Who"].into_iter().enumerate() {
+        let cseq = 1 + round as u32;
+        world.deliver(PBX, &refer(&invite, cseq, &target));
+        let passed = world.take(CARRIER, "REFER");
+        world.deliver(CARRIER, &passed.answer(status, CARRIER, None));
+        let told = if round == 2 { "403" } else { &status[..3] };
+        world.take(PBX, told);
+        world.nothing_sent();
+    }
+    world.deliver(CARRIER, &caller.request("BYE", None));
+    world.take(CARRIER, "200");
+    world.take(PBX, "BYE");
+}
+
+#[test]
+fn a_passed_transfer_is_to_a_number_that_the_referrer_may_call() {
+    use ringfence_session::numbering::{DialAction, DialPattern, DialRule};
+    let mut world = World::with(|plan| {
+        plan.peers[1].methods.transfer = Transfers::Pass;
+        plan.sites[0].policy.dial.push(DialRule {
+            pattern: DialPattern::new("1900NXXXXXX").unwrap(),
+            action: DialAction::Refuse,
+        });
+    });
+    let (_caller, invite) = world.answered_call();
+    world.deliver(PBX, &refer(&invite, 1, "sip:19005550100@192.0.2.2"));
+    world.take(PBX, "403");
+    world.nothing_sent();
+    // Who calls for help is put through here.
+    world.deliver(PBX, &refer(&invite, 2, "sip:911@192.0.2.2"));
+    world.take(PBX, "202");
+    world.take(CARRIER, "INVITE sip:911@");
+}

@@ -25,7 +25,11 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Methods
     let session_expires = section.duration("session_expires", expires, true);
     let transfer = section.one_of(
         "transfer",
-        &[("handle", Transfers::Handle), ("refuse", Transfers::Refuse)],
+        &[
+            ("handle", Transfers::Handle),
+            ("pass", Transfers::Pass),
+            ("refuse", Transfers::Refuse),
+        ],
     );
     let info = section.list("info", values::media_type);
     let large_requests = section.one_of(
