@@ -99,6 +99,7 @@ fn baresip_hears_baresip_over_tls_and_srtp_and_tshark_sees_it() {
             answers: user == "bob",
             hertz,
             tls: Some((chain + &key, authority.pem())),
+            lines: "",
         }
     };
     let bob = Baresip::start(&setup(2, "bob", 1_000)).expect("bob");

@@ -59,6 +59,7 @@ fn talk(test: &str) -> Option<Talk> {
         answers: true,
         hertz: OUTSIDE_HZ,
         tls: Some((chain + &key, authority.pem())),
+        lines: "",
     };
     let inside = baresip::Setup {
         address: *pbx.ip(),
@@ -68,6 +69,7 @@ fn talk(test: &str) -> Option<Talk> {
         srtp: false,
         hertz: INSIDE_HZ,
         tls: None,
+        lines: "",
         ..outside.clone()
     };
     let outside = Baresip::start(&outside).expect("baresip outside");

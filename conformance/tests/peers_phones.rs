@@ -48,12 +48,18 @@ fn scene(test: &str, programs: &[&str]) -> Option<(Scene, Authority, TempDir)> {
     Some((Scene { network, edge }, authority, folder))
 }
 
-/// A phone that registers over TLS and speaks SRTP; it is registered when this returns.
-fn phone(scene: &Scene, authority: &Authority, host: u8, user: &str, password: &str) -> Baresip {
+/// A phone that registers over TLS, speaks SRTP and answers its calls.
+fn setup_of(
+    scene: &Scene,
+    authority: &Authority,
+    host: u8,
+    user: &str,
+    password: &str,
+) -> baresip::Setup {
     let edge = scene.edge.outside_tls();
     let address = scene.network.outside(host);
     let (chain, key) = authority.identity(address.into());
-    let setup = baresip::Setup {
+    baresip::Setup {
         address,
         port: scene.network.sip_port(),
         user: user.to_owned(),
@@ -67,8 +73,17 @@ fn phone(scene: &Scene, authority: &Authority, host: u8, user: &str, password: &
         answers: true,
         hertz: if user == "alice" { ALICE_HZ } else { BOB_HZ },
         tls: Some((chain + &key, authority.pem())),
-    };
-    let mut phone = Baresip::start(&setup).expect("baresip starts");
+        lines: "",
+    }
+}
+
+/// Such a phone; it is registered when this returns.
+fn phone(scene: &Scene, authority: &Authority, host: u8, user: &str, password: &str) -> Baresip {
+    registered(&setup_of(scene, authority, host, user, password))
+}
+
+fn registered(setup: &baresip::Setup) -> Baresip {
+    let mut phone = Baresip::start(setup).expect("baresip starts");
     phone.wait_for("REGISTER_OK", A_WHILE).expect("registered");
     phone
 }
@@ -129,6 +144,112 @@ fn two_phones_register_over_tls_talk_over_srtp_and_reach_the_trunk() {
     alice.command("hangup", "").expect("hung up");
     alice.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
     assert_eq!(carrier.end().expect("a count").failed, 0);
+}
+
+#[test]
+fn all_phones_of_a_user_ring_and_one_has_the_call() {
+    let name = "all_phones_of_a_user_ring_and_one_has_the_call";
+    let Some((scene, authority, _folder)) = scene(name, &["baresip"]) else {
+        return;
+    };
+    let mut alice = phone(&scene, &authority, 41, "alice", "wonderland");
+    let [mut mobile, mut desk] = [43, 42].map(|host| {
+        let setup = setup_of(&scene, &authority, host, "bob", "builder");
+        registered(&baresip::Setup {
+            answers: false,
+            ..setup
+        })
+    });
+    alice
+        .command("dial", "sip:bob@summit.example")
+        .expect("dialled");
+    for phone in [&mut desk, &mut mobile] {
+        phone.wait_for("CALL_INCOMING", A_WHILE).expect("it rings");
+    }
+    mobile.command("accept", "").expect("accepted");
+    alice
+        .wait_for("CALL_ESTABLISHED", A_WHILE)
+        .expect("answered");
+    desk.wait_for("CALL_CLOSED", A_WHILE)
+        .expect("the other one stops to ring");
+    wait::until_true("both heard enough", A_WHILE, || {
+        alice.heard_seconds() > HEARD_S && mobile.heard_seconds() > HEARD_S
+    })
+    .unwrap_or_else(|error| panic!("{error}:\n{}", scene.edge.counted()));
+    alice.command("hangup", "").expect("hung up");
+    mobile.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
+}
+
+/// A phone system that has a message for whoever asks: its 200, and the NOTIFY.
+const MAILBOX: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="mailbox">
+  <recv request="SUBSCRIBE" crlf="true">
+    <action>
+      <ereg regexp="message-summary" search_in="hdr" header="Event:" check_it="true" assign_to="1"/>
+      <ereg regexp="sip:[^&gt;]*" search_in="hdr" header="Contact:" check_it="true" assign_to="2"/>
+      <ereg regexp=".*" search_in="hdr" header="From:" check_it="true" assign_to="3"/>
+      <ereg regexp=".*" search_in="hdr" header="To:" check_it="true" assign_to="4"/>
+    </action>
+  </recv>
+  <Reference variables="1"/>
+  <send>
+    <![CDATA[
+      SIP/2.0 200 OK
+      [last_Via:]
+      [last_From:]
+      [last_To:];tag=mailbox[call_number]
+      [last_Call-ID:]
+      [last_CSeq:]
+      Contact: <sip:mailbox@[local_ip]:[local_port]>
+      Expires: 600
+      Content-Length: 0
+    ]]>
+  </send>
+  <send retrans="500">
+    <![CDATA[
+      NOTIFY [$2] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+      Max-Forwards: 70
+      From:[$4];tag=mailbox[call_number]
+      To:[$3]
+      [last_Call-ID:]
+      CSeq: 1 NOTIFY
+      Contact: <sip:mailbox@[local_ip]:[local_port]>
+      Event: message-summary
+      Subscription-State: active;expires=600
+      Content-Type: application/simple-message-summary
+      Content-Length: [len]
+
+      Messages-Waiting: yes
+      Message-Account: sip:alice@[local_ip]:[local_port]
+      Voice-Message: 2/8 (0/2)
+    ]]>
+  </send>
+  <recv response="200" crlf="true"/>
+</scenario>
+"#;
+
+#[test]
+fn a_phone_hears_of_its_messages_at_the_phone_system() {
+    let name = "a_phone_hears_of_its_messages_at_the_phone_system";
+    let Some((scene, authority, _folder)) = scene(name, &["baresip", "sipp"]) else {
+        return;
+    };
+    let pbx = scene.callee(ringfence_conformance::scene::From::Carrier, MAILBOX);
+    let pbx = pbx.start().expect("a phone system");
+    let setup = setup_of(&scene, &authority, 41, "alice", "wonderland");
+    let setup = baresip::Setup {
+        lines: "module_app mwi.so",
+        ..setup
+    };
+    let mut alice = Baresip::start(&setup).expect("baresip starts");
+    let told = alice.told("MWI_NOTIFY", A_WHILE).expect("told");
+    assert!(told.contains("Voice-Message: 2/8"), "{told}");
+    assert!(told.contains("sip:alice@summit.example"), "{told}");
+    let inside = scene.pbx().ip().to_string();
+    assert!(!told.contains(&inside), "{told}");
+    let counted = pbx.end().expect("a count");
+    assert_eq!((counted.succeeded, counted.failed), (1, 0));
 }
 
 #[test]

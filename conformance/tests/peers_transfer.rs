@@ -23,6 +23,7 @@ fn a_baresip_inside_transfers_a_caller_to_a_number_outside() {
         answers: true,
         hertz: 440,
         tls: None,
+        lines: "",
     };
     let (carrier, pbx) = (scene.carrier(), scene.pbx());
     let mut outside = Baresip::start(&setup(carrier, "+12165550123")).expect("baresip outside");

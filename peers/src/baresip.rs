@@ -42,6 +42,8 @@ pub struct Setup {
     pub hertz: u32,
     /// Its certificate chain with the key behind it, and the authorities it knows, as PEM.
     pub tls: Option<(String, String)>,
+    /// Further lines of its configuration: modules, mostly.
+    pub lines: &'static str,
 }
 
 /// A running baresip.
@@ -105,6 +107,14 @@ impl Baresip {
     /// # Errors
     /// When it does not come before `deadline`, or the call is closed first.
     pub fn wait_for(&mut self, event: &str, deadline: Duration) -> anyhow::Result<()> {
+        self.told(event, deadline).map(drop)
+    }
+
+    /// The same, and what the event says beside its name.
+    ///
+    /// # Errors
+    /// When it does not come before `deadline`, or the call is closed first.
+    pub fn told(&mut self, event: &str, deadline: Duration) -> anyhow::Result<String> {
         let end = Instant::now() + deadline;
         loop {
             let name = |event: &serde_json::Value| event["type"].as_str().map(str::to_owned);
@@ -113,8 +123,9 @@ impl Baresip {
                 .iter()
                 .position(|e| name(e).as_deref() == Some(event))
             {
-                self.events.drain(..=at);
-                return Ok(());
+                let found = self.events.drain(..=at).next_back();
+                let said = found.and_then(|event| event["param"].as_str().map(str::to_owned));
+                return Ok(said.unwrap_or_default());
             }
             let closed = |e: &serde_json::Value| name(e).as_deref() == Some("CALL_CLOSED");
             if let Some(closed) = self.events.iter().find(|event| closed(event)) {
@@ -235,8 +246,10 @@ module_app debug_cmd.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen {control}
 snd_path {folder}/heard
+{lines}
 ",
-        folder = folder.display()
+        folder = folder.display(),
+        lines = setup.lines,
     );
     std::fs::write(folder.join("config"), config)?;
     let srtp = if setup.srtp {
