@@ -199,6 +199,7 @@ fn phone(at: std::net::SocketAddrV4, user: &str, hertz: u32) -> Baresip {
         srtp: false,
         account: None,
         outbound: None,
+        lines: "",
         answers: true,
         hertz,
         tls: None,
