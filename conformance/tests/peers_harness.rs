@@ -100,6 +100,7 @@ fn baresip_hears_baresip_over_tls_and_srtp_and_tshark_sees_it() {
             hertz,
             tls: Some((chain + &key, authority.pem())),
             lines: "",
+            namespace: None,
         }
     };
     let bob = Baresip::start(&setup(2, "bob", 1_000)).expect("bob");

@@ -132,6 +132,7 @@ fn media_and_its_reports_say_nothing_of_the_inside() {
         hertz: 440,
         tls: None,
         lines: "",
+        namespace: None,
     };
     let mut outside = Baresip::start(&setup(scene.carrier(), "+12165550123")).expect("outside");
     let inside = Baresip::start(&setup(scene.pbx(), "+13305550100")).expect("inside");

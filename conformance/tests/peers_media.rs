@@ -60,6 +60,7 @@ fn talk(test: &str) -> Option<Talk> {
         hertz: OUTSIDE_HZ,
         tls: Some((chain + &key, authority.pem())),
         lines: "",
+        namespace: None,
     };
     let inside = baresip::Setup {
         address: *pbx.ip(),
@@ -70,6 +71,7 @@ fn talk(test: &str) -> Option<Talk> {
         hertz: INSIDE_HZ,
         tls: None,
         lines: "",
+        namespace: None,
         ..outside.clone()
     };
     let outside = Baresip::start(&outside).expect("baresip outside");

@@ -74,6 +74,7 @@ fn setup_of(
         hertz: if user == "alice" { ALICE_HZ } else { BOB_HZ },
         tls: Some((chain + &key, authority.pem())),
         lines: "",
+        namespace: None,
     }
 }
 
@@ -235,14 +236,15 @@ fn a_phone_hears_of_its_messages_at_the_phone_system() {
     let Some((scene, authority, _folder)) = scene(name, &["baresip", "sipp"]) else {
         return;
     };
-    let pbx = scene.callee(ringfence_conformance::scene::From::Carrier, MAILBOX);
-    let pbx = pbx.start().expect("a phone system");
     let setup = setup_of(&scene, &authority, 41, "alice", "wonderland");
     let setup = baresip::Setup {
         lines: "module_app mwi.so",
         ..setup
     };
     let mut alice = Baresip::start(&setup).expect("baresip starts");
+    // Only now that she can say what she hears; the edge asks until somebody answers.
+    let pbx = scene.callee(ringfence_conformance::scene::From::Carrier, MAILBOX);
+    let pbx = pbx.start().expect("a phone system");
     let told = alice.told("MWI_NOTIFY", A_WHILE).expect("told");
     assert!(told.contains("Voice-Message: 2/8"), "{told}");
     assert!(told.contains("sip:alice@summit.example"), "{told}");

@@ -24,6 +24,7 @@ fn a_baresip_inside_transfers_a_caller_to_a_number_outside() {
         hertz: 440,
         tls: None,
         lines: "",
+        namespace: None,
     };
     let (carrier, pbx) = (scene.carrier(), scene.pbx());
     let mut outside = Baresip::start(&setup(carrier, "+12165550123")).expect("baresip outside");

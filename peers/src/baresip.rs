@@ -44,7 +44,12 @@ pub struct Setup {
     pub tls: Option<(String, String)>,
     /// Further lines of its configuration: modules, mostly.
     pub lines: &'static str,
+    /// The namespace of the kernel that it runs in, if not in the test's own.
+    pub namespace: Option<String>,
 }
+
+/// The port of its control connection in a namespace of its own, where nobody else is.
+const CONTROL_PORT: u16 = 4_444;
 
 /// A running baresip.
 #[derive(Debug)]
@@ -63,9 +68,15 @@ impl Baresip {
     /// When it does not start.
     pub fn start(setup: &Setup) -> anyhow::Result<Baresip> {
         let folder = tempfile::tempdir()?;
-        let control = net::free_port(setup.address)?;
+        let (control, mut command) = match &setup.namespace {
+            None => (net::free_port(setup.address)?, Command::new("baresip")),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, "baresip"]);
+                (SocketAddrV4::new(setup.address, CONTROL_PORT), command)
+            }
+        };
         write(folder.path(), setup, control)?;
-        let mut command = Command::new("baresip");
         command
             .current_dir(folder.path())
             .arg("-f")
