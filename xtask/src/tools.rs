@@ -50,6 +50,11 @@ pub const TOOLS: &[Tool] = &[
         serves: "bench of media",
     },
     Tool {
+        name: "nft",
+        package: "nftables",
+        serves: "blocks in the host's firewall",
+    },
+    Tool {
         name: "tshark",
         package: "tshark",
         serves: "the search for leaks on the wire",

@@ -135,6 +135,7 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
         file: wanted.file.clone(),
         edge: running.edge.clone(),
         detect: wanted.detect,
+        firewall: running.firewall,
         limits: Limits {
             trace_bytes: running.limits.trace_bytes,
             ..wanted.limits
@@ -285,6 +286,7 @@ fn edge(values: &mut Flat, edge: &Edge) {
 
 fn detect(values: &mut Flat, config: &Config) {
     values.table("detect".to_owned());
+    values.restart("firewall", config.firewall.as_str());
     for kind in ringfence_detect::finding::Kind::ALL {
         values.now(kind.as_str(), config.detect.of(kind).as_str());
     }

@@ -18,7 +18,7 @@ use crate::sketch::{Distinct, Tier, Tiered};
 pub const PROTECTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Most places that are remembered.
-const PLACES_MAX: usize = 65_536;
+pub const PLACES_MAX: usize = 65_536;
 
 /// The place of an address: an IPv4 address, or the /64 of an IPv6 one, whose holder has all of it.
 pub fn place_of(address: IpAddr) -> IpAddr {
@@ -51,6 +51,11 @@ impl Network {
     /// One address.
     pub fn host(address: IpAddr) -> Network {
         Network::new(address, 128)
+    }
+
+    /// Its address, as it was given, and its prefix in bits.
+    pub const fn parts(&self) -> (IpAddr, u8) {
+        (self.address, self.prefix)
     }
 
     /// Whether a place and this network have an address in common.
@@ -200,6 +205,16 @@ impl NeverBan {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.places.contains(&place_of(address))
             || self.networks.iter().any(|network| network.meets(address))
+    }
+
+    /// The networks of trunks and PBXs.
+    pub fn networks(&self) -> &[Network] {
+        &self.networks
+    }
+
+    /// The places of good registrations.
+    pub fn places(&self) -> impl Iterator<Item = IpAddr> {
+        self.places.iter().copied()
     }
 }
 

@@ -42,10 +42,14 @@ pub(crate) fn blocks_text(blocks: &Blocks) -> String {
         let until = block.until.map(|until| until.to_string());
         let _ = writeln!(
             out,
-            "{:8} {:40} until {}",
+            "{:8} {:40} until {}{}",
             block.action.as_deref().unwrap_or("-"),
             Safe(&block.subject).to_string(),
-            until.unwrap_or_default()
+            until.unwrap_or_default(),
+            match &block.stands {
+                Some(stands) => format!("  in {}", Safe(stands)),
+                None => "  observed only".to_owned(),
+            }
         );
         let _ = writeln!(out, "  {}", Safe(&block.why));
     }

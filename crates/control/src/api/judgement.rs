@@ -40,6 +40,9 @@ pub struct Judgement {
     pub action: Option<String>,
     /// `observe` or `enforce`; of a decision.
     pub mode: Option<String>,
+    /// Where a block stands that is in force: `process` or `nftables`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands: Option<String>,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
     /// Whom of the customer's it would have met; of a decision.

@@ -37,8 +37,8 @@ use toml::de::DeTable;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
-    Accepted, Account, Acme, Config, DialTo, Dialling, Edge, Fraud, Hep, KernelMedia, Listen,
-    LogFormat, MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError,
+    Accepted, Account, Acme, Config, DialTo, Dialling, Edge, FirewallUse, Fraud, Hep, KernelMedia,
+    Listen, LogFormat, MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError,
     SecretSource, Site, Tenant,
 };
 pub use read_phones::is_user_name;
@@ -147,7 +147,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
     let tenant_names: Vec<&str> = tenants.iter().map(|named| named.name).collect();
     let trunk_names: Vec<&str> = trunks.iter().map(|named| named.name).collect();
     let (edge, limits) = read_edge::read(report, edge, limits);
-    let detect = read_detect::read(report, detect);
+    let (detect, firewall) = read_detect::read(report, detect);
     let sites: Vec<Site> = sites
         .iter()
         .map(|named| read_site::site(report, named, &tenant_names, &trunk_names))
@@ -162,6 +162,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
         edge,
         limits,
         detect,
+        firewall,
         listeners,
         tenants: tenants
             .iter()

@@ -34,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[detect]`: which kinds of finding are enforced.
     pub detect: Modes,
+    /// `detect.firewall`: who drops what blocked sources send.
+    pub firewall: FirewallUse,
     /// `[listen.NAME]`.
     pub listeners: Vec<Listen>,
     /// `[tenant.NAME]`.
@@ -95,6 +97,29 @@ pub struct Edge {
     pub hep: Option<Hep>,
     /// Where traces of calls go by OTLP over HTTP, if anywhere.
     pub traces: Option<SocketAddr>,
+}
+
+/// Who drops what blocked sources send (`detect.firewall`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirewallUse {
+    /// nftables where the host allows it, else this process.
+    #[default]
+    Auto,
+    /// nftables; where the host does not allow it this is warned of, and this process does.
+    Nftables,
+    /// This process.
+    Off,
+}
+
+impl FirewallUse {
+    /// As it is written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            FirewallUse::Auto => "auto",
+            FirewallUse::Nftables => "nftables",
+            FirewallUse::Off => "off",
+        }
+    }
 }
 
 /// Where established plain RTP is relayed (`edge.kernel_media`).

@@ -1,17 +1,19 @@
-//! `[detect]`: which kinds of finding are acted upon, and which only observed.
+//! `[detect]`: which kinds of finding are acted upon, and which only observed; and who drops
+//! what blocked sources send.
 
 use ringfence_detect::decision::Mode;
 use ringfence_detect::finding::Kind;
 use ringfence_detect::ladder::Modes;
 use toml::de::DeTable;
 
+use super::model::FirewallUse;
 use super::report::Report;
 use super::suggest::nearest;
 use super::table::Section;
 use super::values::Fault;
 
 /// Reads it; it may be missing.
-pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> Modes {
+pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> (Modes, FirewallUse) {
     let empty = DeTable::new();
     let mut section = Section::new(report, "detect", table.unwrap_or(&empty));
     let mode = section.one_of(
@@ -30,6 +32,14 @@ pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> Mode
             .report()
             .error("detect.enforce", message, "name it in one of the two");
     }
+    let firewall = section.one_of(
+        "firewall",
+        &[
+            ("auto", FirewallUse::Auto),
+            ("nftables", FirewallUse::Nftables),
+            ("off", FirewallUse::Off),
+        ],
+    );
     section.finish();
     for kind in observe {
         modes.set(kind, Mode::Observe);
@@ -37,7 +47,7 @@ pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> Mode
     for kind in enforce {
         modes.set(kind, Mode::Enforce);
     }
-    modes
+    (modes, firewall.unwrap_or_default())
 }
 
 fn kind(text: &str) -> Result<Kind, Fault> {

@@ -12,10 +12,11 @@ use ringfence_base::UnixTime;
 use ringfence_control::api::{Check, CheckState, Doctor, Line, LineState, Timestamp};
 use ringfence_control::certificate;
 use ringfence_control::compile::wanted;
-use ringfence_control::config::Config;
+use ringfence_control::config::{Config, FirewallUse};
 
 use crate::clock::unix_now;
 use crate::host;
+use crate::judge;
 use crate::resolve::resolve;
 use crate::stream::CONNECTIONS_MAX;
 use crate::tls::TlsContext;
@@ -44,6 +45,7 @@ pub fn check_running(config: &Config) -> Doctor {
         data_folder(&config.edge.data),
         disk(&config.edge.data),
     ];
+    checks.extend(firewall(config));
     checks.extend(metrics(config));
     checks.extend(certificates(config));
     checks.extend(names(config));
@@ -192,6 +194,28 @@ fn disk(folder: &Path) -> Check {
         }
         Err(error) => unknown("disk", error),
     }
+}
+
+fn firewall(config: &Config) -> Option<Check> {
+    let name = "firewall";
+    let wanted = match config.firewall {
+        FirewallUse::Off => return None,
+        FirewallUse::Auto => false,
+        FirewallUse::Nftables => true,
+    };
+    Some(match judge::firewall::check() {
+        Ok(()) => ok(name, "nftables can be used for blocks"),
+        Err(error) => {
+            let found = format!("{error}; the edge itself drops what blocked sources send");
+            let fix = "install nftables and run the edge with CAP_NET_ADMIN, \
+                       or set detect.firewall = \"off\"";
+            if wanted {
+                warning(name, found, fix)
+            } else {
+                ok(name, found)
+            }
+        }
+    })
 }
 
 fn metrics(config: &Config) -> Option<Check> {

@@ -3,8 +3,10 @@
 //!
 //! Workers hand events over by a bounded queue and never wait; what finds it full is lost and
 //! counted. What the judge decides goes back as a [`Shield`], one pointer that workers read without
-//! a lock. Records of what it said go the way of call records.
+//! a lock; blocks stand in the host's [`firewall`] too, where that can be used. Records of what it
+//! said go the way of call records.
 
+pub mod firewall;
 pub mod shield;
 mod words;
 
@@ -31,6 +33,7 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, anchor_is_off};
 use crate::records::RecordSender;
 use crate::throttle::Throttle;
+use firewall::Firewall;
 use shield::Shield;
 
 /// Events that may wait for the judge: 6 MB.
@@ -179,6 +182,7 @@ impl Docket {
         clock: Clock,
         modes: Modes,
         records: RecordSender,
+        firewall: Option<Firewall>,
     ) -> io::Result<JoinHandle<()>> {
         let mut judge = Judge {
             anchor: clock.anchor(),
@@ -189,6 +193,7 @@ impl Docket {
             ends: self.ends,
             clock,
             records,
+            firewall,
         };
         std::thread::Builder::new()
             .name("rf-judge".to_owned())
@@ -203,6 +208,8 @@ struct Judge {
     plan: Arc<Plan>,
     ends: JudgeSender,
     records: RecordSender,
+    /// The host's, where it can be used.
+    firewall: Option<Firewall>,
     /// What is in force, or who is own, has changed since it was published.
     changed: bool,
     log: Throttle,
@@ -278,10 +285,9 @@ impl Judge {
             }
             Question::Blocks(answer) => {
                 let all = self.watch.in_force().iter();
-                let _ = answer.send(
-                    all.map(|decision| words.decision(now, 0, decision))
-                        .collect(),
-                );
+                let firewall = self.firewall.as_ref();
+                let told = all.map(|decision| words.standing(now, decision, firewall));
+                let _ = answer.send(told.collect());
             }
             Question::Explain(address, answer) => {
                 let _ = answer.send(words.explain(now, &self.watch, address));
@@ -294,6 +300,9 @@ impl Judge {
                 // Before the answer: whoever was told that it is lifted can rely on it.
                 self.say(now);
                 self.publish(now);
+                if let Some(firewall) = &self.firewall {
+                    firewall.settle();
+                }
                 let _ = answer.send(lifted as u64);
             }
         }
@@ -340,11 +349,11 @@ impl Judge {
 
     fn publish(&mut self, now: Instant) {
         self.changed = false;
-        let shield = Shield::new(
-            self.ends.key,
-            self.watch.in_force(),
-            self.watch.never_ban(now),
-        );
+        let never = self.watch.never_ban(now);
+        if let Some(firewall) = &self.firewall {
+            firewall.set(shield::for_firewall(now, self.watch.in_force(), &never));
+        }
+        let shield = Shield::new(self.ends.key, self.watch.in_force(), never);
         self.ends.shield.store(Arc::new(shield));
     }
 

@@ -16,6 +16,7 @@ use ringfence_detect::own::{NeverBan, place_of};
 use ringfence_detect::watch::pair_of;
 use ringfence_session::sighting::LimitedPairs;
 
+use super::firewall::Wanted;
 use crate::sources::Sources;
 
 /// Datagrams a minute that a slowed source is left in one worker: enough for a phone to register
@@ -92,6 +93,25 @@ impl Shield {
                 .is_some_and(|never| never.contains(address));
         if own { Standing::Free } else { standing }
     }
+}
+
+/// The blocks among `decisions` as the host's firewall holds them, without what is in `never`.
+/// Slowed sources stay with the workers, who count.
+pub(super) fn for_firewall(now: Instant, decisions: &[Decision], never: &NeverBan) -> Wanted {
+    let blocked = decisions
+        .iter()
+        .filter(|decision| decision.is_enforced() && decision.action() == Action::Block)
+        .filter_map(|decision| match decision.against() {
+            Subject::Address(address) => Some((*address, decision.until())),
+            _ => None,
+        })
+        .filter(|(address, until)| !never.contains(*address) && *until > now)
+        .map(|(address, until)| {
+            let left = until.saturating_since(now);
+            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            (place_of(address), seconds)
+        });
+    Wanted::new(never.places(), never.networks(), blocked)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +265,10 @@ mod tests {
                     decision(address(*number), action, 600)
                 })
                 .collect();
+            let never = own.snapshot(Instant::ZERO);
+            for place in for_firewall(Instant::ZERO, &decisions, &never).blocked() {
+                prop_assert!(!own.is_own(Instant::ZERO, place), "{place} in the kernel's set");
+            }
             let mut gate = gate(&decisions, &own);
             for number in asked {
                 let asked = address(number);

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use ringfence_base::Instant;
 use ringfence_base::time::WallAnchor;
 use ringfence_control::api::{Explanation, Judgement, Timestamp};
-use ringfence_detect::decision::{Decision, Mode, Proposal, Refused};
+use ringfence_detect::decision::{Action, Decision, Mode, Proposal, Refused};
 use ringfence_detect::finding::{Incident, Subject};
 use ringfence_detect::own::place_of;
 use ringfence_detect::watch::Watch;
 use ringfence_session::call_id::CallId;
 use ringfence_session::plan::{PeerId, PeerKind, Plan, SiteId};
+
+use super::firewall::Firewall;
 
 /// Puts judgements into words.
 pub(super) struct Words<'a> {
@@ -39,6 +41,7 @@ impl Words<'_> {
             last: self.time(incident.last),
             action: None,
             mode: None,
+            stands: None,
             until: Some(self.time(incident.expires)),
             harm: None,
             why: finding.explain_as(&self.subject(&incident.subject)),
@@ -52,6 +55,28 @@ impl Words<'_> {
             harm: Some(decision.harm().to_string()),
             why: decision.explain(),
             ..self.proposal(now, incident, decision.proposal())
+        }
+    }
+
+    /// A decision that is in force, and where it is carried out.
+    pub(super) fn standing(
+        &self,
+        now: Instant,
+        decision: &Decision,
+        firewall: Option<&Firewall>,
+    ) -> Judgement {
+        let stands = decision.is_enforced().then(|| match decision.against() {
+            Subject::Address(address)
+                if decision.action() == Action::Block
+                    && firewall.is_some_and(|firewall| firewall.holds(place_of(*address))) =>
+            {
+                "nftables".to_owned()
+            }
+            _ => "process".to_owned(),
+        });
+        Judgement {
+            stands,
+            ..self.decision(now, 0, decision)
         }
     }
 
@@ -157,6 +182,7 @@ impl Words<'_> {
             last: self.time(proposal.at),
             action: Some(proposal.action.as_str().to_owned()),
             mode: Some(mode.to_owned()),
+            stands: None,
             until: Some(self.time(proposal.until)),
             harm: None,
             why: String::new(),

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
 use ringfence_base::{Entropy, HashKey, Secret, WorkerIndex};
-use ringfence_control::config::{self, Config, KernelMedia};
+use ringfence_control::config::{self, Config, FirewallUse, KernelMedia};
 use ringfence_dialog::TimerTable;
 use ringfence_session::core::{Core, CoreConfig};
 use ringfence_session::owner::Ownership;
@@ -29,6 +29,7 @@ use crate::clock::{Clock, unix_now};
 use crate::entropy::SystemEntropy;
 use crate::host;
 use crate::http::Servers;
+use crate::judge::firewall::{Firewall, Ports};
 use crate::judge::{self, JudgeSender, Work};
 use crate::kernel::KernelRelay;
 use crate::records::{self, RecordSender, WAITING_MAX};
@@ -140,6 +141,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
             errors: bound.errors,
         });
     }
+    let firewall = start_firewall(&config, &mut warnings);
     let traces = traces::start(&config.edge.name, config.edge.traces);
     let traces = traces.map_err(StartError::Traces)?;
     let tapped = start_export(&config.edge).map_err(StartError::Export)?;
@@ -205,7 +207,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         .unwrap_or_else(|poison| poison.into_inner());
     threads.lock = Some(lock);
     threads.export = export;
-    let started = docket.start(clock, modes, judge_records);
+    let started = docket.start(clock, modes, judge_records, firewall);
     threads.judge = Some(started.map_err(StartError::System)?);
     threads.records =
         Some(records::start(store, queue, progress, traces).map_err(StartError::System)?);
@@ -353,6 +355,27 @@ fn start_kernel_relay(
             let cause = error.source().map(ToString::to_string);
             tracing::info!(%error, cause, "this process relays all media");
             (None, format!("this process: {error}"))
+        }
+    }
+}
+
+/// Makes the firewall's table, where that is wanted and the host allows it, and says who drops.
+fn start_firewall(config: &Config, warnings: &mut Vec<String>) -> Option<Firewall> {
+    if config.firewall == FirewallUse::Off {
+        return None;
+    }
+    match Firewall::start(&Ports::of(config)) {
+        Ok(firewall) => {
+            tracing::info!("blocks stand in nftables, table inet ringfence");
+            Some(firewall)
+        }
+        Err(error) => {
+            let cause = error.source().map(ToString::to_string);
+            tracing::info!(%error, cause, "this process drops what blocked sources send");
+            if config.firewall == FirewallUse::Nftables {
+                warnings.push(format!("detect.firewall: {error}; this process drops"));
+            }
+            None
         }
     }
 }
