@@ -69,6 +69,8 @@ pub struct Streams {
     sources: Arc<Sources>,
     tls: Arc<TlsContext>,
     counters: StreamCounters,
+    /// Strangers' connections that were closed since the last look, without a message in time.
+    wordless: Vec<Flow>,
     index: Index,
     scratch: Box<[u8]>,
 }
@@ -107,6 +109,7 @@ impl Streams {
             sources,
             tls,
             counters: StreamCounters::default(),
+            wordless: Vec::new(),
             index: Index::default(),
             scratch: vec![0; READ_CHUNK].into_boxed_slice(),
         }
@@ -245,6 +248,11 @@ impl Streams {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// A stranger's connection that was closed because no complete message came in its time.
+    pub fn poll_wordless(&mut self) -> Option<Flow> {
+        self.wordless.pop()
     }
 
     /// Messages received so far.
@@ -416,6 +424,12 @@ impl Streams {
         self.counters.closed[reason as usize] += 1;
         self.counters.open_by_listener[flow.listener.index()] -= 1;
         connection.say_goodbye();
+        let overdue = matches!(reason, CloseReason::Partial | CloseReason::Silent);
+        let known = connection.source == Source::Peer || connection.registered;
+        let stranger = !known && !connection.outbound;
+        if overdue && stranger && self.wordless.len() < WORDLESS_MAX {
+            self.wordless.push(flow);
+        }
         tracing::debug!(remote = %flow.remote, transport = %flow.transport, reason = reason.as_str(),
             "connection closed");
         if let Some(id) = flow.connection {
@@ -445,3 +459,6 @@ const READ_CHUNK: usize = 16 * 1024;
 
 /// Keep-alive answers to one read: whoever sends more at once does not keep alive.
 const PONGS_PER_READ: u32 = 4;
+
+/// Strangers' connections that wait to be told of; more in one turn are only counted.
+const WORDLESS_MAX: usize = 256;

@@ -236,6 +236,9 @@ fn a_silent_stranger_is_closed_after_four_seconds() {
         (0, 1)
     );
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "the far side sees it");
+    let told = bench.streams.poll_wordless().map(|flow| flow.remote);
+    assert_eq!(told, Some(client.local_addr().unwrap()), "for the judge");
+    assert_eq!(bench.streams.poll_wordless(), None);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use std::time::Duration;
 use ringfence_base::text::Escaped;
 use ringfence_base::time::WallAnchor;
 use ringfence_base::{HashKey, Instant, ListenerId, Transport, WorkerIndex};
+use ringfence_detect::event::{self, Principal, Proof, What};
 use ringfence_session::cdr::Outcome;
 use ringfence_session::core::{Core, Input};
 use ringfence_session::event::Event;
@@ -255,7 +256,7 @@ impl Worker {
         }
         self.send_all(now);
         self.take_events(now);
-        self.take_sightings();
+        self.take_sightings(now);
         if now >= self.next_housekeeping {
             self.keep_house(now);
         }
@@ -378,9 +379,16 @@ impl Worker {
     }
 
     /// What was seen goes to the judge, and what he limits to the core.
-    fn take_sightings(&mut self) {
+    fn take_sightings(&mut self, now: Instant) {
         while let Some(event) = self.core.poll_sighting() {
             self.judge.tell(event);
+        }
+        while let Some(flow) = self.streams.poll_wordless() {
+            self.judge.tell(event::Event {
+                at: now,
+                source: event::Source::of(&flow, Proof::None, Principal::Stranger),
+                what: What::StreamWithoutMessage,
+            });
         }
         let limited = self.gate.limited();
         if !Arc::ptr_eq(limited, &self.limited) {
