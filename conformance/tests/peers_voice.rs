@@ -200,6 +200,7 @@ fn phone(at: std::net::SocketAddrV4, user: &str, hertz: u32) -> Baresip {
         account: None,
         outbound: None,
         lines: "",
+        namespace: None,
         answers: true,
         hertz,
         tls: None,
