@@ -98,7 +98,8 @@ impl Core {
         if call.transfers >= TRANSFERS_MAX {
             return Err((RefusalReason::TooManyHops, 482));
         }
-        let busy = call.bridge.is_some() || call.referral.is_some() || call.is_changing();
+        let others = call.referral.is_some() || call.screening.is_some();
+        let busy = call.bridge.is_some() || others || call.is_changing();
         if busy || call.leg(side).refresh.is_some() || call.leg(side.other()).refresh.is_some() {
             return Err((RefusalReason::Method, 491));
         }
