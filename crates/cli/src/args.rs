@@ -83,6 +83,8 @@ pub(crate) enum Command {
     },
     /// Write what passes the edge into a pcapng file, TLS decrypted, keys and passwords masked.
     Capture(CaptureOptions),
+    /// Run detection over a capture (pcap, pcapng) and say what would have been stopped.
+    Replay(ReplayOptions),
     /// Toll fraud: what calls have cost today, what was stopped and why.
     Fraud,
     /// Phones that register at the edge.
@@ -350,6 +352,26 @@ pub(crate) struct CaptureOptions {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct ReplayOptions {
+    /// The capture.
+    #[arg(value_name = "FILE")]
+    pub(crate) capture: PathBuf,
+
+    /// Take the trunks and phone systems of this site of the configuration for the customer's own;
+    /// without it those of all sites, if there is a configuration.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: Option<String>,
+
+    /// An address of ours in the capture: what it asks of others is no attack.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) local: Vec<std::net::IpAddr>,
+
+    /// A line for each SIP message: its number, the score of its source and the marks in it.
+    #[arg(long)]
+    pub(crate) per_message: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DemoOptions {
     /// Stop after this long (30s, 2m). Without it, the demo runs until Ctrl-C.
     #[arg(long = "for", value_parser = duration, value_name = "TIME")]
@@ -444,6 +466,7 @@ mod tests {
             "ringfence doctor",
             "ringfence route test +13125550001 --from +13305550101 --at 19:00 --json",
             "ringfence capture -w calls.pcapng --number +13305550100 --rtp --for 30s --size 10M",
+            "ringfence replay attack.pcapng --site hq --per-message --json",
             "ringfence incidents --limit 5 --json",
             "ringfence blocks",
             "ringfence blocks remove 203.0.113.9 --json",

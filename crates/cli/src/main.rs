@@ -16,6 +16,7 @@ mod logging;
 mod paint;
 mod phones;
 mod profiles;
+mod replay;
 mod route;
 mod run;
 mod show;
@@ -80,6 +81,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Profiles { name } => profiles::profiles(name.as_deref(), json),
         Command::Run { config } => run::run(&config.unwrap_or(target.config)),
         Command::Capture(options) => capture::capture(&target, &options, json),
+        Command::Replay(options) => replay::run(&target, &options, json),
         Command::Demo(options) => demo::demo(&options, json),
         Command::Doctor => doctor::doctor(&target, json, paint),
         Command::Sim { command } => sim::sim(&command, json),

@@ -13,6 +13,7 @@
 //! | a site's lines kept open under a flood of calls | [`tdos`] |
 //! | what happened: the way in | [`event`] |
 //! | toll fraud, stopped before the call is set up | [`fraud`] |
+//! | parts of events out of a message | [`reading`] |
 //! | short texts of peers, kept in place | [`name`] |
 //! | how a message is built, whatever it calls itself | [`fingerprint`] |
 //! | counting much in little memory | [`sketch`] |
@@ -32,6 +33,7 @@ pub mod fraud;
 pub mod ladder;
 pub mod name;
 pub mod own;
+pub mod reading;
 pub mod sketch;
 pub mod tdos;
 pub mod watch;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use ringfence_base::{BoundedQueue, Flow, HashKey, Instant, KeyedMap};
 use ringfence_detect::event::{
-    Asked, Attestation, BindingChange, CallRef, CallStep, CredentialsOutcome, Direction, Event,
-    Forgery, MethodKind, PeerRef, Principal, Proof, Refusal, Shape, SiteRef, Source, What,
+    Attestation, CallRef, CallStep, CredentialsOutcome, Direction, Event, Forgery, MethodKind,
+    PeerRef, Principal, Proof, Refusal, SiteRef, Source, What,
 };
 use ringfence_detect::fingerprint::shape;
 use ringfence_detect::name::Name;
-use ringfence_sip::{Contact, HeaderName, Message, Method, Uri};
+use ringfence_detect::reading::{asked, binding_change, challenged};
+use ringfence_sip::Message;
 
 use crate::access::Candidates;
 use crate::call_id::CallId;
@@ -175,9 +176,7 @@ impl Core {
     pub(crate) fn see_challenged(&mut self, now: Instant, flow: &Flow, message: &Message<'_>) {
         let Some(key) = self.watched() else { return };
         let source = Source::of(flow, Proof::None, Principal::Stranger);
-        let mut asked = asked(key, message);
-        asked.target = account_of(key, message).unwrap_or(asked.target);
-        self.see(now, source, What::Challenged(asked));
+        self.see(now, source, What::Challenged(challenged(key, message)));
     }
 
     /// Credentials for `account` came.
@@ -239,7 +238,7 @@ impl Core {
         let Some(account) = self.account(key, caller) else {
             return;
         };
-        let change = change(key, message, before, after);
+        let change = binding_change(key, message, before, after.len());
         let what = What::Registered {
             account,
             change,
@@ -360,60 +359,4 @@ fn phone(flow: &Flow, caller: Caller, plan: &Plan) -> Source {
     let group = PeerRef::new(group.map_or(u16::MAX, |group| group.peer.raw()));
     let user = u32::try_from(caller.user).unwrap_or(u32::MAX);
     Source::of(flow, Proof::NonceEchoed, Principal::Phone { group, user })
-}
-
-fn asked(key: HashKey, message: &Message<'_>) -> Asked {
-    let method = message.method().map_or(MethodKind::Unknown, Into::into);
-    let uri = match message.method() {
-        Some(Method::Register) => message.to().ok().map(|to| to.uri),
-        _ => message.request_uri().and_then(|uri| Uri::parse(uri).ok()),
-    };
-    let user = uri.and_then(|uri| uri.user).unwrap_or_default();
-    let branch = message.via().ok().and_then(|via| via.branch);
-    let call_id = message.call_id().unwrap_or_default();
-    Asked {
-        method,
-        target: Name::new(key, user),
-        shape: if message.is_request() {
-            shape(message)
-        } else {
-            Shape::default()
-        },
-        transaction: key.hash64(&(branch, call_id)),
-    }
-}
-
-/// The account that a request without credentials is for: whoever sends it.
-fn account_of(key: HashKey, message: &Message<'_>) -> Option<Name> {
-    let from = message.from().ok()?;
-    let is_register = message.method() == Some(Method::Register);
-    let user = from.uri.user.filter(|_| !is_register)?;
-    Some(Name::new(key, user))
-}
-
-fn change(key: HashKey, message: &Message<'_>, before: usize, after: &[Binding]) -> BindingChange {
-    let few = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
-    let mut change = BindingChange {
-        before: few(before),
-        after: few(after.len()),
-        ..BindingChange::default()
-    };
-    for contact in message.contacts().take(16) {
-        match contact {
-            Ok(Contact::Wildcard) => change.removed_all = true,
-            Ok(Contact::Address(contact)) if change.contact == 0 => {
-                change.contact = key.hash64(contact.raw_uri());
-                let first = contact.params.get(b"q").flatten();
-                change.first_choice = first.is_some_and(|q| q.starts_with(b"1"));
-                let instance = contact.params.get(b"+sip.instance").flatten();
-                change.instance = instance.map_or(0, |instance| key.hash64(instance));
-            }
-            _ => {}
-        }
-    }
-    let expires = message.number(HeaderName::Expires);
-    if matches!(expires, Ok(Some(0))) && after.is_empty() {
-        change.contact = 0;
-    }
-    change
 }

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ringfence-detect", 3),
     ("ringfence-session", 4),
     ("ringfence-control", 5),
+    ("ringfence-replay", 5),
     ("ringfence-store", 5),
     ("ringfence-edge", 6),
     ("ringfence-console", 7),
