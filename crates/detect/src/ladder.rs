@@ -84,6 +84,8 @@ struct Past {
     offences: u32,
     last: Instant,
     until: Instant,
+    /// Whether what was decided until then is a ban: the strongest step there is.
+    is_ban: bool,
 }
 
 /// What came of a finding.
@@ -167,9 +169,12 @@ impl Ladder {
         let Some(past) = self.past.touch(finding.subject, tier) else {
             return Outcome::Nothing;
         };
-        if past.until > now {
+        // What is proved of somebody who is slowed so far does not wait for the end of that.
+        let is_stronger = action.is_ban() && !past.is_ban;
+        if past.until > now && !is_stronger {
             return Outcome::Nothing;
         }
+        past.is_ban = action.is_ban();
         if now.saturating_since(past.last) > FORGIVEN_AFTER {
             past.offences = 0;
         }
@@ -189,6 +194,11 @@ impl Ladder {
                 (past.last, past.until) = (now, proposal.until);
                 if decision.is_enforced() && action != Action::Observe {
                     let is_tarpit = !action.is_ban();
+                    if is_stronger {
+                        self.in_force
+                            .retain(|each| *each.against() != finding.subject);
+                        self.recount();
+                    }
                     let full = self.in_force.len() >= IN_FORCE_MAX
                         || is_tarpit && self.tarpits >= TARPITS_MAX;
                     if full {
@@ -389,6 +399,24 @@ mod tests {
         let finding = finding(Instant::ZERO, "203.0.113.9", Proof::None);
         let decision = decided(ladder.on_finding(Instant::ZERO, &finding, &own, false));
         assert_eq!(decision.action(), Action::Tarpit);
+    }
+
+    #[test]
+    fn a_proof_turns_a_tarpit_into_a_block_at_once() {
+        let (own, mut ladder) = (OwnSet::new(KEY), Ladder::new(KEY, Modes::default()));
+        let unproven = finding(Instant::ZERO, "203.0.113.9", Proof::None);
+        let slowed = decided(ladder.on_finding(Instant::ZERO, &unproven, &own, false));
+        assert_eq!(slowed.action(), Action::Tarpit);
+        let now = Instant::ZERO + Duration::from_secs(1);
+        let proven = finding(now, "203.0.113.9", Proof::NonceEchoed);
+        let blocked = decided(ladder.on_finding(now, &proven, &own, false));
+        assert_eq!(blocked.action(), Action::Block);
+        assert_eq!(ladder.in_force(), [blocked]);
+        for weaker in [&unproven, &proven] {
+            let outcome = ladder.on_finding(now, weaker, &own, false);
+            assert_eq!(outcome, Outcome::Nothing);
+        }
+        assert_eq!(ladder.expire(blocked.until()), [blocked]);
     }
 
     #[test]
