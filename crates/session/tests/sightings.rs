@@ -102,6 +102,26 @@ fn a_wrong_password_proves_the_address_and_a_foreign_nonce_does_not() {
 }
 
 #[test]
+fn a_guess_without_what_rfc7616_demands_is_one() {
+    let mut world = world();
+    let mut phone = Phone::new(ALICE, "alice");
+    let request = phone.register_contact("3600");
+    world.deliver(ALICE, &request);
+    let challenge = world.take(ALICE, "401");
+    let guess = phone.answer(&request, &challenge, 1);
+    let (before, after) = guess.split_once("cnonce=").unwrap();
+    let guess = format!("{before}{}", after.split_once(',').unwrap().1.trim_start());
+    world.deliver(ALICE, &guess);
+    world.take(ALICE, "401");
+    let event = seen(&mut world).pop().unwrap();
+    let What::Credentials { outcome, .. } = event.what else {
+        panic!("{event:#?}")
+    };
+    let found = (outcome, event.source.proof);
+    assert_eq!(found, (CredentialsOutcome::Wrong, Proof::NonceEchoed));
+}
+
+#[test]
 fn a_stranger_where_no_phones_are_is_refused() {
     let mut world = World::with(|_| {});
     world.core.watch(KEY);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ringfence_base::{Flow, Instant};
 use ringfence_detect::event::CredentialsOutcome;
+use ringfence_detect::reading;
 use ringfence_sip::digest::{
     Algorithm, Challenge, Credentials, NonceCheck, Replay, all_credentials,
 };
@@ -53,6 +54,15 @@ fn credentials_for<'a>(message: &Message<'a>, realm: &str) -> Option<Credentials
         .find(|credentials| credentials.realm == realm.as_bytes())
 }
 
+/// User and nonce of credentials that leave out what RFC 7616 §3.4 demands. Nothing can be verified
+/// in them, but whoever guesses with them (SIPVicious does) is seen to guess.
+fn unverifiable<'a>(message: &Message<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    let (header, ..) = headers_of(message);
+    all_credentials(message, header)
+        .any(|credentials| credentials.is_err())
+        .then(|| reading::claimed(message))?
+}
+
 /// What credentials turned out to be.
 enum Verdict {
     /// Right, and used for the first time.
@@ -79,6 +89,7 @@ impl Core {
         let plan = std::sync::Arc::clone(&self.plan);
         let group = plan.phone_group(id)?;
         let named = credentials_for(message, &group.realm).map(|given| given.username);
+        let named = named.or_else(|| unverifiable(message).map(|(named, _)| named));
         let named = named.unwrap_or_default();
         if !named.is_empty() && self.is_tried_too_often(now, flow, named) {
             // Nothing is verified and nothing is answered: no guess is one.
@@ -120,7 +131,7 @@ impl Core {
         group: &PhoneGroup,
     ) -> Verdict {
         let Some(credentials) = credentials_for(message, &group.realm) else {
-            return Verdict::Missing;
+            return self.verdict_on_unverifiable(now, source, message, group);
         };
         let user = group.index_of(credentials.username);
         let known = user.and_then(|index| group.user(index));
@@ -159,6 +170,28 @@ impl Core {
             }
             // Too old, of another worker, of an earlier process, or from another network.
             NonceCheck::Stale | NonceCheck::Forged => Verdict::Stale,
+        }
+    }
+
+    fn verdict_on_unverifiable(
+        &self,
+        now: Instant,
+        source: IpAddr,
+        message: &Message<'_>,
+        group: &PhoneGroup,
+    ) -> Verdict {
+        let Some((named, nonce)) = unverifiable(message) else {
+            return Verdict::Missing;
+        };
+        let realm = group.realm.as_bytes();
+        match (
+            self.nonces.check(now, nonce, source, realm),
+            group.index_of(named),
+        ) {
+            // Meant for somebody else, for all that is known.
+            (NonceCheck::Forged, _) => Verdict::Missing,
+            (_, Some(_)) => Verdict::Wrong(CredentialsOutcome::Wrong),
+            (_, None) => Verdict::Wrong(CredentialsOutcome::WrongAccount),
         }
     }
 
