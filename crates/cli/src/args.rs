@@ -249,6 +249,21 @@ pub(crate) enum SimCommand {
     Tdos(TdosOptions),
     /// A day without an attack: is anybody harmed?
     BusyDay(BusyDayOptions),
+    /// Businesses that call abroad, and fraudsters who make dear calls: what is lost?
+    Fraud(FraudOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FraudOptions {
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many days.
+    #[arg(long, default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub(crate) days: u32,
+    /// How many businesses; each is attacked once.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) businesses: u32,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringfence_sim::business::{self, BusyDay, Share, Style, Tdos, TdosParameters};
+use ringfence_sim::fraud;
 use serde::Serialize;
 
 use crate::Exit;
@@ -11,6 +12,14 @@ use crate::args::{AttackStyle, SimCommand, TdosOptions};
 pub(crate) fn sim(command: &SimCommand, json: bool) -> anyhow::Result<Exit> {
     match command {
         SimCommand::Tdos(options) => print(&tdos(options), json, tdos_text),
+        SimCommand::Fraud(options) => {
+            let options = fraud::Options {
+                seed: options.seed,
+                days: options.days,
+                businesses: options.businesses,
+            };
+            print(&fraud::run(&options), json, fraud_text)
+        }
         SimCommand::BusyDay(options) => {
             let day = business::busy_day(options.channels, options.load, options.seed);
             print(&day, json, busy_day_text)
@@ -93,5 +102,41 @@ fn busy_day_text(day: &BusyDay) -> String {
         "{} alarms, {} people asked, {} of them lost, {} harmed on balance\n",
         day.alarms, day.screening.calls, day.screening.humans_lost, day.harmed
     );
+    text
+}
+
+fn fraud_text(report: &fraud::Report) -> String {
+    let (money, real, found) = (&report.money, &report.legitimate, &report.detected_after_s);
+    let mut text = format!(
+        "{} businesses, {} days, seed {}\n\
+         money   {:.2} attempted, {:.2} stopped before the call ({:.2} %), {:.2} cut, {:.2} lost\n\
+         callers {} calls abroad, {} touched ({:.3} %), {} not overridable by PIN\n\
+         found   after {} s (half), {} s (99 %), {} attacks undetected\n",
+        report.businesses,
+        report.days,
+        report.seed,
+        money.attempted,
+        money.stopped_before,
+        100.0 * money.stopped_before_share,
+        money.cut,
+        money.leaked,
+        real.international,
+        real.international_touched,
+        100.0 * real.international_touched_share,
+        real.not_overridable,
+        found.p50,
+        found.p99,
+        found.undetected,
+    );
+    for (style, report) in &report.styles {
+        text += &format!(
+            "  {style:?}: {} attacks, {} of {} calls stopped, {:.2} of {:.2} lost\n",
+            report.attacks,
+            report.stopped,
+            report.calls,
+            report.money.leaked,
+            report.money.attempted,
+        );
+    }
     text
 }

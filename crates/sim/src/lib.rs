@@ -2,5 +2,6 @@
 
 pub mod agent;
 pub mod business;
+pub mod fraud;
 pub mod live;
 pub mod world;
