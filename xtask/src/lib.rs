@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 pub mod bench;
+pub mod eval;
 pub mod parts;
 pub mod repo;
 pub mod runner;

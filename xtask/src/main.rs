@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use xtask::{bench, parts, tidy};
+use xtask::{bench, eval, parts, tidy};
 
 const HELP: &str = "\
 cargo xtask test [--only PART]... [--skip PART]... [--list]
@@ -12,6 +12,9 @@ cargo xtask test [--only PART]... [--skip PART]... [--list]
     with one line: N passed, N failed, N skipped.
 cargo xtask bench [--quick] [--only NAME]... [--rounds N] [--list]
     Runs the edge, Kamailio and rtpengine in turns and prints one table of ratios.
+cargo xtask eval [--seeds N]
+    Plays attacks on simulated businesses with the edge and without it, over 200 seeds, and
+    prints one table against the bars; writes docs/eval.md.
 cargo xtask tidy [--write]
     Checks the rules of the repository; --write brings generated documents in step.
 ";
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     let outcome = match task {
         "test" => parts::run(rest),
         "bench" => bench::run(rest),
+        "eval" => eval::run(rest),
         "tidy" => tidy::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

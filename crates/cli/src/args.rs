@@ -249,8 +249,84 @@ pub(crate) enum SimCommand {
     Tdos(TdosOptions),
     /// A day without an attack: is anybody harmed?
     BusyDay(BusyDayOptions),
+    /// Who looks for ways in: what do they learn, and when are they found?
+    Scan(ScanOptions),
+    /// Who tries passwords: does one work, and who hears of it?
+    Guess(GuessOptions),
     /// Businesses that call abroad, and fraudsters who make dear calls: what is lost?
     Fraud(FraudOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ScanOptions {
+    /// What the scan is like.
+    #[arg(long, value_enum, default_value_t = ScanStyle::Scanner)]
+    pub(crate) style: ScanStyle,
+    #[command(flatten)]
+    pub(crate) perimeter: PerimeterOptions,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GuessOptions {
+    /// How passwords are tried.
+    #[arg(long, value_enum, default_value_t = GuessStyle::Guess)]
+    pub(crate) style: GuessStyle,
+    #[command(flatten)]
+    pub(crate) perimeter: PerimeterOptions,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PerimeterOptions {
+    /// How long the attack goes on.
+    #[arg(long, default_value_t = 10.0, value_parser = amount)]
+    pub(crate) minutes: f64,
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Whose rules are carried out.
+    #[arg(long, value_enum, default_value_t = PerimeterRules::Edge)]
+    pub(crate) rules: PerimeterRules,
+}
+
+/// Whose rules are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PerimeterRules {
+    /// The edge's.
+    Edge,
+    /// Those of fail2ban with its jail for Asterisk.
+    Fail2ban,
+    /// Nobody's.
+    Nobody,
+    /// Those of Kamailio's pike.
+    Pike,
+}
+
+/// How ways in are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScanStyle {
+    /// Each request from an address of its own, for users.
+    Distributed,
+    /// A new address after every five requests.
+    Rotating,
+    /// One address, twenty requests a second.
+    Scanner,
+    /// One request a minute.
+    Slow,
+    /// Under the carrier's address.
+    Spoofed,
+}
+
+/// How passwords are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GuessStyle {
+    /// Many for one user.
+    Guess,
+    /// Few for many users.
+    Spray,
+    /// A few wrong ones, and then the right one from elsewhere.
+    Stolen,
+    /// Pairs from other break-ins, from many addresses.
+    Stuff,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,15 +3,36 @@
 use std::time::Duration;
 
 use ringfence_sim::business::{self, BusyDay, Share, Style, Tdos, TdosParameters};
-use ringfence_sim::fraud;
+use ringfence_sim::{fraud, perimeter};
 use serde::Serialize;
 
 use crate::Exit;
-use crate::args::{AttackStyle, SimCommand, TdosOptions};
+use crate::args::{
+    AttackStyle, GuessStyle, PerimeterOptions, PerimeterRules, ScanStyle, SimCommand, TdosOptions,
+};
 
 pub(crate) fn sim(command: &SimCommand, json: bool) -> anyhow::Result<Exit> {
     match command {
         SimCommand::Tdos(options) => print(&tdos(options), json, tdos_text),
+        SimCommand::Scan(options) => {
+            let style = match options.style {
+                ScanStyle::Distributed => perimeter::Style::Distributed,
+                ScanStyle::Rotating => perimeter::Style::Rotating,
+                ScanStyle::Scanner => perimeter::Style::Scanner,
+                ScanStyle::Slow => perimeter::Style::Slow,
+                ScanStyle::Spoofed => perimeter::Style::Spoofed,
+            };
+            print(&knocked(style, &options.perimeter), json, perimeter_text)
+        }
+        SimCommand::Guess(options) => {
+            let style = match options.style {
+                GuessStyle::Guess => perimeter::Style::Guess,
+                GuessStyle::Spray => perimeter::Style::Spray,
+                GuessStyle::Stolen => perimeter::Style::Stolen,
+                GuessStyle::Stuff => perimeter::Style::Stuff,
+            };
+            print(&knocked(style, &options.perimeter), json, perimeter_text)
+        }
         SimCommand::Fraud(options) => {
             let options = fraud::Options {
                 seed: options.seed,
@@ -25,6 +46,53 @@ pub(crate) fn sim(command: &SimCommand, json: bool) -> anyhow::Result<Exit> {
             print(&day, json, busy_day_text)
         }
     }
+}
+
+fn knocked(style: perimeter::Style, options: &PerimeterOptions) -> perimeter::Report {
+    perimeter::run(&perimeter::Options {
+        seed: options.seed,
+        style,
+        length: Duration::from_secs_f64((options.minutes * 60.0).clamp(0.0, DAY)),
+        rules: match options.rules {
+            PerimeterRules::Edge => perimeter::Rules::Edge,
+            PerimeterRules::Fail2ban => perimeter::Rules::Fail2ban,
+            PerimeterRules::Nobody => perimeter::Rules::Nobody,
+            PerimeterRules::Pike => perimeter::Rules::Pike,
+        },
+    })
+}
+
+fn perimeter_text(report: &perimeter::Report) -> String {
+    let found = match report.detected {
+        Some(found) => format!(
+            "found after {} messages, {:.1} s: {}",
+            found.after_messages,
+            found.after_s,
+            report.kinds.iter().copied().collect::<Vec<_>>().join(", ")
+        ),
+        None => "not found".to_owned(),
+    };
+    let alarm = match report.compromise_after_s {
+        Some(after) => format!("a password in the wrong hands: alarm after {after:.1} s\n"),
+        None => String::new(),
+    };
+    let real = &report.legitimate;
+    format!(
+        "attackers {} messages, {} dropped unread, {} bytes sent, {} bytes back\n\
+         learned   {} users, {} of {} passwords\n\
+         {found}\n{alarm}\
+         business  {} of {} requests as they should be, {} false bans\n",
+        report.messages,
+        report.dropped,
+        report.bytes_sent,
+        report.bytes_answered,
+        report.users_disclosed,
+        report.passwords_found,
+        report.passwords_tried,
+        real.succeeded,
+        real.offered,
+        report.false_bans,
+    )
 }
 
 fn tdos(options: &TdosOptions) -> Tdos {

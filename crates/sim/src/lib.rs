@@ -4,4 +4,5 @@ pub mod agent;
 pub mod business;
 pub mod fraud;
 pub mod live;
+pub mod perimeter;
 pub mod world;

@@ -1,0 +1,209 @@
+//! What came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ringfence_detect::decision::Action;
+use ringfence_detect::finding::{Kind, Subject};
+use ringfence_detect::watch::Verdict;
+use serde::Serialize;
+
+use super::{Options, Rules, Style};
+
+/// The object of `ringfence sim scan --json` and `ringfence sim guess --json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// What the attackers did.
+    pub style: Style,
+    /// Whose rules were carried out.
+    pub rules: Rules,
+    /// Messages of attackers.
+    pub messages: u64,
+    /// Of them, those that were dropped unread.
+    pub dropped: u64,
+    /// Bytes that attackers sent, and got back.
+    pub bytes_sent: u64,
+    /// See there.
+    pub bytes_answered: u64,
+    /// One by the other.
+    pub amplification: f64,
+    /// Users that were answered differently from names that are none.
+    pub users_disclosed: u64,
+    /// Passwords that were tried and looked at.
+    pub passwords_tried: u64,
+    /// Of them, those that were right.
+    pub passwords_found: u64,
+    /// When the attack was found.
+    pub detected: Option<Found>,
+    /// From the use of a stolen password to the alarm.
+    pub compromise_after_s: Option<f64>,
+    /// What was found.
+    pub kinds: BTreeSet<&'static str>,
+    /// The carrier and the phones.
+    pub legitimate: Legitimate,
+    /// Blocks and limits against the carrier and the phones.
+    pub false_bans: u64,
+}
+
+/// When something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// Messages of attackers up to then.
+    pub after_messages: u64,
+    /// Seconds since the first.
+    pub after_s: f64,
+}
+
+/// Requests of the business itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Legitimate {
+    /// Made.
+    pub offered: u64,
+    /// Answered as they should be.
+    pub succeeded: u64,
+    /// One by the other; 1 for none.
+    pub success: f64,
+}
+
+type Shape = Vec<(u16, Vec<String>)>;
+
+/// The carrier's addresses and the phones'.
+fn is_own(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(it) if matches!(it.octets(), [198, 18, ..] | [198, 51, 100, _]))
+}
+
+/// Counts while it goes on.
+#[derive(Default)]
+pub(super) struct Tally {
+    messages: u64,
+    dropped: u64,
+    sent: u64,
+    answered: u64,
+    tried: u64,
+    found: u64,
+    stolen_at: Option<Duration>,
+    compromise_at: Option<Duration>,
+    detected: Option<(u64, Duration)>,
+    kinds: BTreeSet<&'static str>,
+    offered: u64,
+    succeeded: u64,
+    false_bans: u64,
+    /// By method: what names that are none were answered, and what each user was.
+    of_nobody: BTreeMap<String, BTreeSet<Shape>>,
+    of_users: BTreeMap<String, BTreeMap<u32, BTreeSet<Shape>>>,
+}
+
+impl Tally {
+    pub(super) fn legitimate(&mut self, good: bool) {
+        self.offered += 1;
+        self.succeeded += u64::from(good);
+    }
+
+    /// An attacker sends a message of so many bytes.
+    pub(super) fn attacks(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.sent += bytes as u64;
+    }
+
+    /// So many bytes come back to him; or his message was dropped unread.
+    pub(super) fn answered(&mut self, bytes: usize, dropped: bool) {
+        self.answered += bytes as u64;
+        self.dropped += u64::from(dropped);
+    }
+
+    pub(super) fn told(&mut self, method: &str, is_user: bool, user: u32, shape: Shape) {
+        let method = method.to_owned();
+        if is_user {
+            let users = self.of_users.entry(method).or_default();
+            users.entry(user).or_default().insert(shape);
+        } else {
+            self.of_nobody.entry(method).or_default().insert(shape);
+        }
+    }
+
+    pub(super) fn guessed(&mut self, now: Duration, found: bool) {
+        self.tried += 1;
+        self.found += u64::from(found);
+        if found {
+            self.stolen_at = self.stolen_at.or(Some(now));
+        }
+    }
+
+    pub(super) fn verdict(&mut self, now: Duration, verdict: &Verdict) {
+        match verdict {
+            Verdict::Incident(incident) => {
+                self.kinds.insert(incident.kind.as_str());
+                if self.messages > 0 {
+                    self.detected = self.detected.or(Some((self.messages, now)));
+                }
+                if incident.kind == Kind::Compromise {
+                    self.compromise_at = self.compromise_at.or(Some(now));
+                }
+            }
+            Verdict::Decided { decision, .. } if decision.is_enforced() => {
+                let address = match decision.against() {
+                    Subject::Address(address) | Subject::AccountFrom(_, address) => address,
+                    _ => return,
+                };
+                let is_ban = matches!(decision.action(), Action::Block);
+                self.false_bans += u64::from(is_ban && is_own(*address));
+            }
+            _ => {}
+        }
+    }
+
+    /// Another rule than the edge's bans an address.
+    pub(super) fn banned(&mut self, now: Duration, address: IpAddr) {
+        self.false_bans += u64::from(is_own(address));
+        if self.messages > 0 && !is_own(address) {
+            self.detected = self.detected.or(Some((self.messages, now)));
+        }
+    }
+
+    pub(super) fn report(self, options: &Options, begun: Duration) -> Report {
+        let seconds = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64();
+        let share = |a: u64, b: u64| if b > 0 { a as f64 / b as f64 } else { 1.0 };
+        let mut disclosed = BTreeSet::new();
+        for (method, users) in &self.of_users {
+            let Some(nobody) = self.of_nobody.get(method) else {
+                continue;
+            };
+            let differ = users.iter().filter(|(_, shapes)| !shapes.is_subset(nobody));
+            disclosed.extend(differ.map(|(user, _)| *user));
+        }
+        Report {
+            seed: options.seed,
+            style: options.style,
+            rules: options.rules,
+            messages: self.messages,
+            dropped: self.dropped,
+            bytes_sent: self.sent,
+            bytes_answered: self.answered,
+            amplification: match self.sent {
+                0 => 0.0,
+                sent => self.answered as f64 / sent as f64,
+            },
+            users_disclosed: disclosed.len() as u64,
+            passwords_tried: self.tried,
+            passwords_found: self.found,
+            detected: self.detected.map(|(messages, at)| Found {
+                after_messages: messages,
+                after_s: seconds(begun, at),
+            }),
+            compromise_after_s: self
+                .stolen_at
+                .zip(self.compromise_at)
+                .map(|(stolen, alarm)| seconds(stolen, alarm)),
+            kinds: self.kinds,
+            legitimate: Legitimate {
+                offered: self.offered,
+                succeeded: self.succeeded,
+                success: share(self.succeeded, self.offered),
+            },
+            false_bans: self.false_bans,
+        }
+    }
+}
