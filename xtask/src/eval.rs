@@ -7,8 +7,8 @@
 //! customer's banned, or an emergency call that would have got through without the edge.
 //!
 //! Scans and guesses are also played against the rules of pike and of fail2ban, and calls that hold
-//! the lines against nobody's. Not here: rules in the style of FreePBX, and the cost of a hostile
-//! packet, which the bench would have to measure.
+//! the lines against nobody's. Not here: precision and recall over all events, rules in the style of
+//! FreePBX, and the cost of a hostile packet, which the bench would have to measure.
 
 use std::path::Path;
 use std::process::Command;
@@ -256,7 +256,7 @@ fn denial(
     };
     let bound = with.pointer("/bound").and_then(Value::as_f64);
     share("known callers", KNOWN, ">= 0.97", 0.97)?;
-    match bound.filter(|bound| *bound < 0.9 / 0.95) {
+    match bound.filter(|bound| *bound < 1.0) {
         Some(bound) => share(
             "unknown people",
             UNKNOWN,
@@ -366,6 +366,8 @@ fn knock(
         met,
     );
     let count = |path: &'static str| move |it: &Knocked<'_>| Ok(format!("{}", it.sum(path)?));
+    let learned =
+        |it: &Knocked<'_>| anyhow::Ok(it.sum("/users_disclosed")? + it.sum("/passwords_found")?);
     if style == "stolen" {
         let alarm = edge.worst("/compromise_after_s");
         let shown = alarm.map_or("not always".to_owned(), |after| format!("{after:.1} s"));
@@ -378,11 +380,11 @@ fn knock(
             met,
         );
     } else {
-        let known = edge.sum("/users_disclosed")? + edge.sum("/passwords_found")?;
-        let users = count("/users_disclosed");
+        let known = learned(&edge)?;
+        let others = beside(&|it| Ok(format!("{}", learned(it)?)))?;
         row(
             "users and passwords learned",
-            beside(&users)?,
+            others,
             format!("{known}"),
             "0",
             Some(known == 0.0),
@@ -533,8 +535,10 @@ fn document(table: &str, seeds: u64) -> String {
          served. Toll fraud: 16 businesses for 28 days in each seed, each attacked once.\n\n\
          Scans and guesses: four minutes beside eleven phones, four of them behind one \
          address, a phone with a wrong password and a carrier; pike and fail2ban with their \
-         defaults read the same messages. Not evaluated here: rules in the style of FreePBX, and \
-         the cost of a hostile packet.\n\n{table}",
+         defaults read the same messages. Not evaluated here: precision and recall over all events, \
+         rules in the style of FreePBX, and the cost of a hostile packet. What is late by the bar \
+         of one second is the wait of 0.9 s for the answer to a challenge: a phone behind a slow \
+         line has that long.\n\n{table}",
         if seeds == SEEDS.1 {
             ""
         } else {

@@ -16,7 +16,7 @@ use crate::own::place_of;
 use crate::sketch::{Decaying, Distinct, Horizon, Tier, Tiered};
 
 /// How long the right answer to a challenge may take before the challenge counts as unanswered.
-pub(crate) const GRACE: Duration = Duration::from_millis(700);
+pub(crate) const GRACE: Duration = Duration::from_millis(900);
 
 /// A scan is found at this score. A refusal weighs 1, each further target 1, each tell its weight.
 const SCAN_SCORE: f32 = 5.0;

@@ -44,7 +44,7 @@ pub struct Report {
     pub kinds: BTreeSet<&'static str>,
     /// The carrier and the phones.
     pub legitimate: Legitimate,
-    /// Blocks and limits against the carrier and the phones.
+    /// Blocks against the carrier's and the phones' addresses.
     pub false_bans: u64,
 }
 
@@ -134,6 +134,9 @@ impl Tally {
 
     pub(super) fn verdict(&mut self, now: Duration, verdict: &Verdict) {
         match verdict {
+            // The phone with the wrong password, at its own place.
+            Verdict::Incident(incident) if matches!(incident.subject, Subject::AccountFrom(_, at) if is_own(at)) =>
+                {}
             Verdict::Incident(incident) => {
                 self.kinds.insert(incident.kind.as_str());
                 if self.messages > 0 {
