@@ -208,8 +208,8 @@ fn judge(results: &Results, seeds: u64) -> anyhow::Result<(Vec<Row>, Vec<String>
             )?;
         }
     }
-    for (_, style) in KNOCKS {
-        knock(&mut rows, &mut harm, results, style)?;
+    for knocked in KNOCKS {
+        knock(&mut rows, &mut harm, results, knocked)?;
     }
     fraud(&mut rows, results)?;
     let harmed = sum(results, "busy-day", "/harmed")?;
@@ -327,7 +327,7 @@ fn knock(
     rows: &mut Vec<Row>,
     harm: &mut Vec<String>,
     results: &Results,
-    style: &str,
+    (command, style): (&str, &str),
 ) -> anyhow::Result<()> {
     let [edge, pike, fail2ban] = RULES.map(|rules| Knocked::of(results, style, rules));
     let beside = |of: &dyn Fn(&Knocked<'_>) -> anyhow::Result<String>| {
@@ -335,7 +335,7 @@ fn knock(
     };
     let mut row = |what: &str, without: String, with: String, bar, met| {
         rows.push(Row {
-            what: format!("{style}: {what}"),
+            what: format!("{command}, {style}: {what}"),
             without,
             with,
             bar,

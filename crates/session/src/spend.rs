@@ -2,7 +2,7 @@
 //! (`ringfence_detect::fraud`), and again while the call is up.
 //!
 //! The judge of a tenant is shared by the workers behind a lock of that tenant's own, held for one
-//! question at a time, and survives a reload (`Plan::adopt_usage`). A call's [`Meter`] travels with
+//! question at a time, and survives a reload (`Plan::adopt_usage`). A call's `Meter` travels with
 //! the channels that it holds, so a leg that a transfer moves goes on costing.
 //!
 //! A caller with the tenant's PIN dials `*PIN*number`. The PIN is taken out before anything else
