@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ringfence_base::{HashKey, Instant, UnixTime};
-use ringfence_detect::callers::{CALLERS_MAX, CallerKey, KnownCallers, Standing, Talk};
+use ringfence_detect::callers::{CALLERS_MAX, KnownCallers, Talk};
 use ringfence_detect::event::{CallRef, SiteRef};
 use ringfence_detect::tdos::Gate;
 use ringfence_detect::tdos::baseline::HourOfWeek;
@@ -135,7 +135,8 @@ impl Lines {
     ) {
         let mut callers = self.callers(key);
         for number in numbers {
-            callers.import(CallerKey::of(key, number), now);
+            let caller = callers.key_of(number);
+            callers.import(caller, now);
         }
     }
 
@@ -145,6 +146,8 @@ impl Lines {
             .map(Instant::from_nanos)
     }
 
+    /// The tenant's table, made with `key` by the worker that asks first. Each worker has a key of
+    /// its own, so callers are always named by the table's ([`KnownCallers::key_of`]).
     fn callers(&self, key: HashKey) -> MutexGuard<'_, KnownCallers> {
         let make = || Box::new(Mutex::new(KnownCallers::new(key, CALLERS_MAX)));
         lock(self.callers.get_or_init(make))
@@ -221,10 +224,9 @@ impl Core {
                 if route.emergency {
                     watched.last_emergency = Some(now);
                 } else if let Some(callee) = route.called.e164 {
-                    let callee = CallerKey::of(key, &callee.to_string());
-                    tenant_lines(plan, site)
-                        .callers(key)
-                        .note_outbound(callee, wall);
+                    let mut callers = tenant_lines(plan, site).callers(key);
+                    let callee = callers.key_of(&callee.to_string());
+                    callers.note_outbound(callee, wall);
                 }
                 let free = watched.gate.outbound(call, now, route.emergency);
                 (!free).then(|| Closed {
@@ -234,9 +236,10 @@ impl Core {
             }
             Direction::Inbound => {
                 let number = caller_of(plan, site, route, identity);
-                let caller = number.as_ref().map(|number| CallerKey::of(key, number));
-                let standing = caller.map_or(Standing::Stranger, |caller| {
-                    tenant_lines(plan, site).callers(key).standing(caller, wall)
+                let (caller, standing) = number.as_ref().map_or_else(Default::default, |number| {
+                    let callers = tenant_lines(plan, site).callers(key);
+                    let caller = callers.key_of(number);
+                    (Some(caller), callers.standing(caller, wall))
                 });
                 let offer = Offer {
                     call,
@@ -351,9 +354,9 @@ impl Core {
             two_way: Side::BOTH.into_iter().all(heard),
             in_alarm: in_alarm && !outbound,
         };
-        let key = CallerKey::of(self.hash, &number);
         let mut callers = tenant_lines(&call.plan, site).callers(self.hash);
-        callers.learn(key, talk, self.unix(now));
+        let caller = callers.key_of(&number);
+        callers.learn(caller, talk, self.unix(now));
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_session::event::Event;
@@ -75,6 +76,23 @@ fn a_known_caller_gets_through_a_flood() {
     flood(&mut world);
     assert!(offer(&mut world, "+12125559999").is_err());
     assert_eq!(offer(&mut world, "+13125550123"), Ok(()));
+}
+
+#[test]
+fn who_is_known_to_one_worker_is_known_to_all() {
+    let mut plan = plan();
+    plan.sites[0].policy.lines.mode = LinesMode::Enforce;
+    let plan = Arc::new(plan);
+    let mut workers = [0, 1].map(|number| World::worker(Arc::clone(&plan), number, 2));
+    let [first, second] = &mut workers;
+    let mut pbx = Caller::new(PBX, "+13125550123");
+    let invite = pbx.request("INVITE", Some(&sdp("192.0.2.11", 7000, "")));
+    first.deliver(PBX, &invite);
+    let invite = first.take(CARRIER, "INVITE");
+    first.deliver(CARRIER, &invite.answer("486 Busy Here", CARRIER, None));
+    flood(second);
+    assert!(offer(second, "+12125559999").is_err());
+    assert_eq!(offer(second, "+13125550123"), Ok(()));
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub struct Talk {
 /// The known callers of one tenant.
 #[derive(Debug)]
 pub struct KnownCallers {
+    key: HashKey,
     entries: KeyedMap<CallerKey, Entry>,
     most: usize,
     forgotten: u64,
@@ -71,10 +72,17 @@ impl KnownCallers {
     /// An empty table of at most `most` numbers (at least 16).
     pub fn new(key: HashKey, most: usize) -> KnownCallers {
         KnownCallers {
+            key,
             entries: key.map(),
             most: most.max(16),
             forgotten: 0,
         }
+    }
+
+    /// The key of `number` (`+` and digits) in this table. Who shares a table takes its keys from
+    /// it: a key under another secret is a stranger's.
+    pub fn key_of(&self, number: &str) -> CallerKey {
+        CallerKey::of(self.key, number)
     }
 
     /// A number of the contacts: known for some years without a call.
@@ -272,6 +280,12 @@ mod tests {
         callers.note_outbound(key(1), day(0));
         assert_eq!(callers.standing(key(1), day(1)), Standing::CalledBack);
         assert_eq!(callers.standing(key(1), day(2)), Standing::Stranger);
+    }
+
+    #[test]
+    fn a_table_makes_the_keys_that_it_is_asked_with() {
+        let callers = KnownCallers::new(KEY, 100);
+        assert_eq!(callers.key_of("+13300000001"), key(1));
     }
 
     #[test]

@@ -175,10 +175,15 @@ impl World {
     pub fn with(change: impl FnOnce(&mut Plan)) -> World {
         let mut plan = plan();
         change(&mut plan);
+        World::worker(Arc::new(plan), 0, 1)
+    }
+
+    /// One worker of several that share a plan, with chance of its own.
+    pub fn worker(plan: Arc<Plan>, number: u8, workers: u8) -> World {
         let now = Instant::ZERO + Duration::from_secs(1);
         let config = CoreConfig {
-            worker: WorkerIndex::new(0),
-            workers: 1,
+            worker: WorkerIndex::new(number),
+            workers,
             secret: [7; 16],
             anchor: WallAnchor {
                 instant: now,
@@ -186,8 +191,8 @@ impl World {
             },
             timers: Default::default(),
         };
-        let plan = Arc::new(plan);
-        let mut core = Core::new(config, Arc::clone(&plan), Box::new(SeededEntropy::new(1)));
+        let entropy = Box::new(SeededEntropy::new(1 + u64::from(number)));
+        let mut core = Core::new(config, Arc::clone(&plan), entropy);
         for (listener, host, base) in [(OUTSIDE, "203.0.113.10", 0), (INSIDE, "192.0.2.2", 1000)] {
             let pairs = (0..20u32).map(|n| PortPair {
                 rtp: SocketIndex::new(base + 2 * n),
