@@ -1,7 +1,7 @@
 //! Names for where bytes come from and go to. Plain data: nothing here opens a socket.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 crate::define_id! {
     /// A listener of the configuration (`[listen.NAME]`), by its index in the plan.
@@ -138,5 +138,21 @@ impl Flow {
             remote,
             connection: None,
         }
+    }
+
+    /// From one worker of this process to another, in the name of `listener`. Its far side is an
+    /// address that nothing can come from: an edge must drop what claims it.
+    pub const fn within(listener: ListenerId, transport: Transport) -> Flow {
+        Flow {
+            listener,
+            transport,
+            remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1),
+            connection: None,
+        }
+    }
+
+    /// Whether it never leaves the process.
+    pub const fn is_within(&self) -> bool {
+        self.remote.ip().is_unspecified()
     }
 }

@@ -24,6 +24,9 @@ impl Core {
         message: &Message<'_>,
         tls_names: &[String],
     ) {
+        if flow.is_within() {
+            return self.on_message_within(now, flow, message);
+        }
         let candidates = self.access.identify(&self.plan, &flow, tls_names);
         self.see_defects(now, &flow, &candidates, message);
         if self.is_of_phone(&flow, message, &candidates) {

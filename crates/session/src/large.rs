@@ -58,6 +58,7 @@ impl Core {
         };
         let moves = flow.transport == Transport::Udp
             && bytes.len() > DATAGRAM_MAX
+            && !flow.is_within()
             && peer.kind != PeerKind::Phones
             && peer.methods.large_requests == LargeRequests::Tcp
             && !self.is_without_tcp(now, &flow);

@@ -27,6 +27,7 @@
 
 mod access;
 pub mod account;
+mod across;
 mod admission;
 mod authentication;
 mod body;

@@ -376,7 +376,7 @@ fn next_hop(call: &Call, side: Side) -> Option<Flow> {
 /// that is an address of the dialog's own peer, else where the peer's messages come from. A Contact
 /// is the peer's word, and nobody makes us send elsewhere by a word.
 pub(crate) fn next_hop_of(peer: &Peer, flow: Flow, dialog: Option<&Dialog>) -> Flow {
-    if flow.transport.is_reliable() {
+    if flow.transport.is_reliable() || flow.is_within() {
         return flow;
     }
     let named = dialog.and_then(|dialog| {

@@ -6,7 +6,7 @@
 
 use ringfence_base::{HashKey, WorkerIndex};
 use ringfence_dialog::Cookies;
-use ringfence_sip::{HeaderName, Message};
+use ringfence_sip::{HeaderName, Message, Method};
 
 use crate::transfer::Replaces;
 
@@ -25,6 +25,20 @@ impl Ownership {
             cookies: Cookies::new(secret, WorkerIndex::new(0)),
             hash: HashKey::from_bytes(secret),
             workers,
+        }
+    }
+
+    /// Whether `message` is about an INVITE and says nothing of the worker that has it, if that one
+    /// was to replace a call: a CANCEL, or the ACK of a failure.
+    pub fn says_nothing(&self, message: &Message<'_>) -> bool {
+        let ours = |tag: &[u8]| self.cookies.worker_of_tag(tag).is_some();
+        match message.method() {
+            Some(Method::Cancel) => true,
+            Some(Method::Ack) => {
+                let to = message.to().ok();
+                !to.is_some_and(|to| to.tag().is_some_and(ours))
+            }
+            _ => false,
         }
     }
 

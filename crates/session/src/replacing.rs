@@ -39,7 +39,7 @@ impl Core {
         };
         let peers = candidates.iter().filter_map(|id| self.plan.peer(*id));
         let mut may = peers.map(|peer| peer.methods.may_replace());
-        if !may.any(|may| may) {
+        if !reply.flow.is_within() && !may.any(|may| may) {
             // As if the header were not known, which is how it was said to be (RFC 3261 §8.2.2).
             return false;
         }

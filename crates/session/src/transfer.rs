@@ -5,10 +5,9 @@
 //! that may be shown, the same limits. The transferred side never learns the target, and the
 //! target gets an INVITE like any other. `join` puts the legs together.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ringfence_base::Instant;
+use ringfence_base::{Flow, Instant};
 use ringfence_dialog::ClientId;
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message, Method, NameAddr, StatusCode, Uri, unescape};
@@ -96,7 +95,7 @@ impl Transfer {
 }
 
 /// The value of Refer-To.
-struct Target {
+struct ReferTo {
     user: String,
     replaces: Option<Replaces>,
 }
@@ -137,14 +136,29 @@ impl Replaces {
             early_only,
         })
     }
+
+    /// As a header value. What came out of a URI may hold anything: see `MessageWriter` for what
+    /// it makes of line ends.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let [to, from] = [&self.to_tag, &self.from_tag];
+        [&self.call_id, &b";to-tag="[..], to, b";from-tag=", from].concat()
+    }
+}
+
+/// Where the INVITE of a transfer goes.
+pub(crate) enum Target<'a> {
+    /// To somebody new, if the site's lines allow it.
+    New(Admission),
+    /// To a call of another worker, in place of this dialog.
+    Replacing(&'a Replaces),
 }
 
 /// Parameters of Replaces that are looked at.
 const PARAMETERS_MAX: usize = 8;
 
-impl Target {
+impl ReferTo {
     /// Reads the one Refer-To of a REFER (RFC 3515 §2.1).
-    fn read(request: &Message<'_>) -> Option<Target> {
+    fn read(request: &Message<'_>) -> Option<ReferTo> {
         let mut values = request.values(HeaderName::ReferTo);
         let value = NameAddr::parse(values.next()?).ok()?;
         if values.next().is_some() {
@@ -162,7 +176,7 @@ impl Target {
         if user.is_none() && replaces.is_none() {
             return None;
         }
-        Some(Target {
+        Some(ReferTo {
             user: user.unwrap_or_default(),
             replaces,
         })
@@ -212,7 +226,7 @@ impl Core {
         let policy = call.peer(side).map(|peer| peer.methods.transfer);
         let policy = policy.filter(|policy| *policy != Transfers::Refuse);
         let policy = policy.ok_or(603u16)?;
-        let target = Target::read(reply.request).ok_or(400u16)?;
+        let target = ReferTo::read(reply.request).ok_or(400u16)?;
         if call.transfers >= TRANSFERS_MAX {
             return Err(482);
         }
@@ -220,6 +234,9 @@ impl Core {
             return Err(491);
         }
         match target.replaces {
+            Some(replaces) if self.is_elsewhere(&replaces) => {
+                self.refer_across(now, key, side, reply, &replaces)
+            }
             Some(replaces) => self.refer_to_call(now, key, side, reply, &replaces),
             None if policy == Transfers::Pass => {
                 self.pass_refer(now, key, side, reply, &target.user)
@@ -273,23 +290,20 @@ impl Core {
         route.go_to(&plan, way.peer);
         route.rule.push_str(" (transfer)");
         let leg = Leg::new(transferee, flow, self.cookies.new_tag(&mut *self.entropy));
-        let child = self.call_target(
-            now,
-            (key, side),
-            reply,
-            leg,
-            route,
-            identity,
-            admission,
-            (way.address, &offer),
-        )?;
+        let flow = match (&route.target, plan.peer(route.egress)) {
+            (Some(target), _) => target.flow,
+            (None, Some(egress)) => egress.flow_to(way.address),
+            (None, None) => return Err(503),
+        };
+        let way = (flow, Target::New(admission));
+        let child = self.call_target(now, (key, side), reply, leg, route, identity, way, &offer)?;
         self.accept_referral(now, key, side, reply, child);
         Ok(())
     }
 
     /// Makes the call to the target and sends its INVITE.
     #[allow(clippy::too_many_arguments)] // a call is made of just these
-    fn call_target(
+    pub(crate) fn call_target(
         &mut self,
         now: Instant,
         (parent, side): (CallKey, Side),
@@ -297,19 +311,19 @@ impl Core {
         transferee: Leg,
         route: Route,
         identity: Identity,
-        admission: Admission,
-        (address, offer): (SocketAddr, &[u8]),
+        (flow, target): (Flow, Target<'_>),
+        offer: &[u8],
     ) -> Result<CallKey, u16> {
         let plan = Arc::clone(&self.plan);
         let egress = plan.peer(route.egress).ok_or(503u16)?;
-        let flow = match &route.target {
-            Some(target) => target.flow,
-            None => egress.flow_to(address),
-        };
         let ours = our_address(&plan, &flow).ok_or(503u16)?;
         let client = self.transactions.reserve_client().map_err(|_| 503u16)?;
         let (child, id) = self.next_call(now);
         let tag = self.cookies.new_tag(&mut *self.entropy);
+        let (admission, replaces) = match target {
+            Target::New(admission) => (Some(admission), None),
+            Target::Replacing(replaces) => (None, Some(replaces)),
+        };
         let ring = plan.limits.ring_timeout;
         let transfers = self.call(parent).map_or(0, |call| call.transfers);
         let site = plan.site(route.site);
@@ -341,7 +355,7 @@ impl Core {
             provisionals: Provisionals::default(),
             media: Negotiation::default(),
             facts,
-            admission: Some(admission),
+            admission,
             kept_admission: None,
             identity,
             screening: None,
@@ -400,7 +414,10 @@ impl Core {
         };
         let forbidden = self.call(parent).map(|call| forbidden_of(call, side));
         let mut out = Vec::with_capacity(1024);
-        invite.write(&mut out, reply.request, &[], &forbidden.unwrap_or_default());
+        match replaces {
+            Some(replaces) => invite.write_within(&mut out, &flow, replaces),
+            None => invite.write(&mut out, reply.request, &[], &forbidden.unwrap_or_default()),
+        }
         self.send_invite_of(now, child, client, egress, flow, out.into());
         self.schedule(now, ring, child, AlarmKind::Ring);
         self.emit(Event::CallStarted { id });
@@ -600,7 +617,7 @@ mod tests {
         let text = format!("REFER sip:a@b SIP/2.0\r\nRefer-To: {refer_to}\r\n\r\n");
         let mut index = Index::default();
         let message = index.parse(text.as_bytes()).unwrap();
-        let target = Target::read(&message);
+        let target = ReferTo::read(&message);
         assert_eq!(target.is_some(), expected.is_some(), "{refer_to}");
         let (Some(target), Some((user, replaces))) = (target, expected) else {
             return;

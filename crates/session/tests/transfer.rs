@@ -319,6 +319,119 @@ fn an_attended_transfer_joins_the_two_far_sides_rfc3891_3() {
     world.all_over();
 }
 
+/// Carries what two workers of one process say to each other.
+fn exchange(workers: &mut [World; 2]) {
+    loop {
+        let mut carried = false;
+        for from in [0, 1] {
+            let within = |sent: &mut Sent| sent.to.ip().is_unspecified();
+            let said: Vec<Sent> = workers[from].sent.extract_if(.., within).collect();
+            for sent in said {
+                carried = true;
+                workers[1 - from].deliver_within(&sent.text);
+            }
+        }
+        if !carried {
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_attended_transfer_joins_calls_of_two_workers_rfc3891_3() {
+    let plan = std::sync::Arc::new(plan());
+    let mut workers = [0, 1].map(|number| World::worker(std::sync::Arc::clone(&plan), number, 2));
+    let (mut caller, invite) = workers[0].answered_call();
+    // The PBX consults somebody outside, by the other worker.
+    let mut consulting = Caller::new(PBX, TARGET);
+    let offer = sdp("192.0.2.11", 9100, "");
+    let world = &mut workers[1];
+    world.deliver(PBX, &consulting.request("INVITE", Some(&offer)));
+    world.take(PBX, "100");
+    let target = world.take(CARRIER, "INVITE");
+    let answer = sdp("198.51.100.31", 7100, "");
+    let ok = target.answer("200 OK", CARRIER, Some(&answer));
+    world.deliver(CARRIER, &ok.replace("tag=callee1", "tag=target1"));
+    world.take(CARRIER, "ACK");
+    let ok = world.take(PBX, "200");
+    consulting.learn(&ok);
+    world.deliver(PBX, &consulting.request("ACK", None));
+    let to = ok.header(HeaderName::To);
+    let tag = to.split("tag=").nth(1).unwrap();
+    let replaces = format!(
+        "sip:{TARGET}@192.0.2.2?Replaces={}%3Bto-tag%3D{tag}%3Bfrom-tag%3Dsecrettag1",
+        consulting.call_id.replace('@', "%40")
+    );
+    // A wrong tag names nothing, and both calls go on.
+    let wrong = replaces.replace("secrettag1", "secrettag2");
+    workers[0].deliver(PBX, &refer(&invite, 1, &wrong));
+    exchange(&mut workers);
+    workers[0].take(PBX, "202");
+    for status in ["100", "481"] {
+        notified(&mut workers[0], status);
+    }
+    workers[0].nothing_sent();
+    workers[1].nothing_sent();
+    workers[0].deliver(PBX, &refer(&invite, 2, &replaces));
+    exchange(&mut workers);
+    workers[0].take(PBX, "202");
+    // The target is shown the first worker's media.
+    let shown = workers[1].take(CARRIER, "INVITE");
+    assert!(
+        shown.header(HeaderName::To).contains("tag=target1"),
+        "{}",
+        shown.text
+    );
+    let answer = sdp("198.51.100.31", 7100, "");
+    let ok = shown.answer("200 OK", CARRIER, Some(&answer));
+    workers[1].deliver(CARRIER, &ok);
+    exchange(&mut workers);
+    workers[1].take(CARRIER, "ACK");
+    for status in ["100", "200"] {
+        let notify = workers[0].take(PBX, "NOTIFY");
+        assert!(
+            notify.body().starts_with(&format!("SIP/2.0 {status} ")),
+            "{}",
+            notify.text
+        );
+        workers[0].deliver(PBX, &notify.answer("200 OK", PBX, None));
+    }
+    // The referrer is let go by both.
+    for world in &mut workers {
+        let bye = world.take(PBX, "BYE");
+        world.deliver(PBX, &bye.answer("200 OK", PBX, None));
+    }
+    // The caller is shown media, too.
+    let shown = workers[0].take(CARRIER, "INVITE");
+    assert!(
+        shown.header(HeaderName::To).contains("secrettag1"),
+        "{}",
+        shown.text
+    );
+    let answer = sdp("198.51.100.21", 7100, "");
+    workers[0].deliver(CARRIER, &shown.answer("200 OK", CARRIER, Some(&answer)));
+    workers[0].take(CARRIER, "ACK");
+    exchange(&mut workers);
+    for world in &workers {
+        world.nothing_sent();
+        assert_eq!(world.core.calls().len(), 1);
+        assert_eq!(world.core.media().streams_open(), 1);
+    }
+    // The caller hangs up, and so does everybody.
+    workers[0].deliver(CARRIER, &caller.request("BYE", None));
+    exchange(&mut workers);
+    workers[0].take(CARRIER, "200");
+    let bye = workers[1].take(CARRIER, "BYE");
+    assert!(bye.text.contains("tag=target1"));
+    workers[1].deliver(CARRIER, &bye.answer("200 OK", CARRIER, None));
+    exchange(&mut workers);
+    for world in &mut workers {
+        world.all_over();
+    }
+    assert_eq!(workers[0].cdrs.len(), 3, "with the transfer that failed");
+    assert_eq!(workers[1].cdrs.len(), 1);
+}
+
 #[test]
 fn a_re_invite_that_crosses_the_joined_legs_own_is_tried_again_rfc3261_14_1() {
     let mut world = World::new();

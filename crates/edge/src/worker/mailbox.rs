@@ -27,6 +27,14 @@ pub(crate) enum Handover {
         bytes: Box<[u8]>,
         names: Arc<[String]>,
     },
+    /// A CANCEL, or the ACK of a failure, whose INVITE the sender does not know. It goes on to so
+    /// many `others`.
+    OfInvite {
+        flow: Flow,
+        bytes: Box<[u8]>,
+        names: Arc<[String]>,
+        others: u8,
+    },
     /// A phone has registered over a connection of this worker.
     Registered(ConnectionId),
     /// A message to send over a connection that this worker owns.

@@ -53,6 +53,90 @@ pub(crate) struct Inbound<'a> {
     pub(crate) gate: &'a mut Gate,
 }
 
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivered {
+    /// Our core had it.
+    Here,
+    /// It went to another worker.
+    HandedOver,
+    /// The other worker's ring is full.
+    Lost,
+}
+
+impl Inbound<'_> {
+    /// Gives a message to its owner.
+    fn deliver(&mut self, flow: Flow, message: &Message<'_>, names: &Arc<[String]>) -> Delivered {
+        let owner = self.router.ownership.owner_of(message);
+        if owner == self.router.worker {
+            let others = self.router.rings.len().saturating_sub(1) as u8;
+            return self.take(flow, message, names, others);
+        }
+        let handover = Handover::Message {
+            flow,
+            bytes: message.bytes().into(),
+            names: Arc::clone(names),
+        };
+        match self.router.push(owner, handover, self.counters) {
+            true => Delivered::HandedOver,
+            false => Delivered::Lost,
+        }
+    }
+
+    /// Handles a message that is ours as far as it says. A CANCEL, and the ACK of a failure, say
+    /// nothing of the call that their INVITE was to replace, by which that one found its worker:
+    /// they go round until somebody knows the INVITE. The last of the `others` answers.
+    fn take(
+        &mut self,
+        flow: Flow,
+        message: &Message<'_>,
+        names: &Arc<[String]>,
+        others: u8,
+    ) -> Delivered {
+        if others > 0
+            && self.router.ownership.says_nothing(message)
+            && !self.core.transactions().knows(&flow, message)
+        {
+            let next = (self.router.worker.index() + 1) % self.router.rings.len();
+            let handover = Handover::OfInvite {
+                flow,
+                bytes: message.bytes().into(),
+                names: Arc::clone(names),
+                others: others - 1,
+            };
+            let next = WorkerIndex::new(next as u8);
+            return match self.router.push(next, handover, self.counters) {
+                true => Delivered::HandedOver,
+                false => Delivered::Lost,
+            };
+        }
+        let input = Input::Message {
+            flow,
+            message,
+            tls_names: names,
+        };
+        self.core.handle_input(self.now, input);
+        Delivered::Here
+    }
+
+    /// A message of our core that stays inside the process.
+    fn pass_within(&mut self, transmit: Transmit) {
+        let mut index = Index::default();
+        // The core wrote it.
+        let Ok(message) = index.parse(&transmit.bytes) else {
+            return;
+        };
+        if self.deliver(transmit.flow, &message, &Arc::from([])) == Delivered::Lost {
+            self.fail(transmit.flow);
+        }
+    }
+
+    fn fail(&mut self, flow: Flow) {
+        self.core
+            .handle_input(self.now, Input::TransportFailed { flow });
+    }
+}
+
 impl StreamSink for Inbound<'_> {
     fn message(&mut self, flow: Flow, message: &Message<'_>, names: &Arc<[String]>) -> bool {
         // A datagram was asked for before it was parsed.
@@ -61,28 +145,11 @@ impl StreamSink for Inbound<'_> {
             return false;
         }
         self.tap.received(self.now, &flow, message.bytes());
-        let owner = self.router.ownership.owner_of(message);
-        if owner == self.router.worker {
-            let input = Input::Message {
-                flow,
-                message,
-                tls_names: names,
-            };
-            self.core.handle_input(self.now, input);
-            return false;
-        }
-        let bytes = message.bytes().into();
-        let handover = Handover::Message {
-            flow,
-            bytes,
-            names: Arc::clone(names),
-        };
-        self.router.push(owner, handover, self.counters)
+        self.deliver(flow, message, names) == Delivered::HandedOver
     }
 
     fn failed(&mut self, flow: Flow) {
-        self.core
-            .handle_input(self.now, Input::TransportFailed { flow });
+        self.fail(flow);
     }
 
     fn closed(&mut self, connection: ConnectionId, shared: bool) {
@@ -192,7 +259,11 @@ impl UdpSignalling {
             if !inbound.gate.admits(inbound.now, remote.ip()) {
                 continue;
             }
+            // Nobody can be answered there, and inside it means one of our own workers.
             let flow = Flow::udp(datagrams.listener, remote);
+            if flow.is_within() {
+                continue;
+            }
             if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
                 inbound.counters.keep_alives += 1;
                 continue;
@@ -262,6 +333,10 @@ pub(crate) fn pump(
     let mut any = false;
     while let Some(transmit) = inbound.core.poll_transmit() {
         any = true;
+        if transmit.flow.is_within() {
+            inbound.pass_within(transmit);
+            continue;
+        }
         inbound
             .tap
             .sent(inbound.now, &transmit.flow, &transmit.bytes);
@@ -303,14 +378,20 @@ pub(crate) fn receive_handover(
         Handover::Failed(flow) => inbound
             .core
             .handle_input(now, Input::TransportFailed { flow }),
+        Handover::OfInvite {
+            flow,
+            bytes,
+            names,
+            others,
+        } => {
+            if let Ok(message) = from_index.parse(&bytes) {
+                inbound.take(flow, &message, &names, others);
+            }
+        }
         Handover::Message { flow, bytes, names } => {
             if let Ok(message) = from_index.parse(&bytes) {
-                let input = Input::Message {
-                    flow,
-                    message: &message,
-                    tls_names: &names,
-                };
-                inbound.core.handle_input(now, input);
+                let others = inbound.router.rings.len().saturating_sub(1) as u8;
+                inbound.take(flow, &message, &names, others);
                 if let Some(id) = flow.connection
                     && inbound.is_registered(id)
                 {

@@ -243,6 +243,19 @@ impl World {
         self.drain();
     }
 
+    /// Delivers what another worker of the process sent.
+    pub fn deliver_within(&mut self, text: &str) {
+        let mut index = Index::default();
+        let message = index.parse(text.as_bytes()).unwrap();
+        let input = Input::Message {
+            flow: Flow::within(INSIDE, Transport::Udp),
+            message: &message,
+            tls_names: &[],
+        };
+        self.core.handle_input(self.now, input);
+        self.drain();
+    }
+
     pub fn input(&mut self, input: Input<'_>) {
         self.core.handle_input(self.now, input);
         self.drain();
