@@ -8,8 +8,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::run::StartError;
 use crate::run::shared::Shared;
@@ -38,16 +41,46 @@ impl Servers {
         self.metrics.as_ref().map(|(_, address)| *address)
     }
 
-    /// Serves until the runtime ends. To be called inside it.
-    pub(crate) fn serve(self, shared: Arc<Shared>) {
+    /// Serves. To be called inside a runtime.
+    pub(crate) fn serve(self, shared: Arc<Shared>) -> Serving {
         if let Some((listener, _)) = self.metrics {
             let router = metrics::router(Arc::clone(&shared));
             tokio::spawn(async move { axum::serve(listener, router).await });
         }
         let router = control::router(shared);
-        tokio::spawn(async move { axum::serve(self.control, router).await });
+        let (finish, finished) = oneshot::channel::<()>();
+        let control = tokio::spawn(async move {
+            let serve = axum::serve(self.control, router);
+            serve
+                .with_graceful_shutdown(async move { drop(finished.await) })
+                .await
+        });
+        Serving { finish, control }
     }
 }
+
+/// The control API at work.
+pub(crate) struct Serving {
+    finish: oneshot::Sender<()>,
+    control: JoinHandle<io::Result<()>>,
+}
+
+impl Serving {
+    /// Takes no new questions, and lets the answers that are under way come to their end: a capture
+    /// that the edge's end has ended is not cut off before its last packets.
+    pub(crate) async fn finish(self) {
+        drop(self.finish);
+        if tokio::time::timeout(FINISH_MAX, self.control)
+            .await
+            .is_err()
+        {
+            tracing::warn!("an answer of the control API was cut off");
+        }
+    }
+}
+
+/// How long the last answers may take.
+const FINISH_MAX: Duration = Duration::from_secs(2);
 
 /// Whoever owns the folder's lock owns the socket's path too: what is left of an earlier process
 /// is removed. Only the owner of the process may connect.

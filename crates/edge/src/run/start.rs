@@ -224,8 +224,9 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let control = spawn("rf-control".to_owned(), move || {
         runtime.block_on(async {
             tokio::spawn(acme::keep(Arc::clone(&shared)));
-            servers.serve(shared);
+            let serving = servers.serve(shared);
             lifecycle.run().await;
+            serving.finish().await;
         });
         // Not to wait for a resolver that still tries.
         runtime.shutdown_background();
