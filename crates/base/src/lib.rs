@@ -4,6 +4,7 @@
 //! and randomness comes through the [`entropy::Entropy`] trait. That is what makes a whole call
 //! or a whole attack replayable from a seed.
 
+mod boxed_slab;
 pub mod entropy;
 pub mod id;
 pub mod keyed;
@@ -14,6 +15,7 @@ pub mod text;
 pub mod time;
 pub mod timer;
 
+pub use boxed_slab::BoxedSlab;
 pub use entropy::Entropy;
 pub use keyed::{HashKey, KeyedMap, KeyedSet};
 pub use net::{ConnectionId, Flow, ListenerId, Transport, WorkerIndex};

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ringfence_base::{Entropy, HashKey, Instant, ListenerId};
-use slab::Slab;
+use ringfence_base::{BoxedSlab, Entropy, HashKey, Instant, ListenerId};
 use std::net::SocketAddr;
 use thiserror::Error;
 
@@ -69,7 +68,7 @@ pub enum PlaneError {
 /// All ports and streams of one worker.
 pub struct Plane {
     sockets: Vec<Socket>,
-    streams: Slab<Stream>,
+    streams: BoxedSlab<Stream>,
     ports: Ports,
     counters: Counters,
     names: HashKey,
@@ -99,7 +98,7 @@ impl Plane {
     pub fn new(entropy: &mut dyn Entropy) -> Plane {
         Plane {
             sockets: Vec::new(),
-            streams: Slab::new(),
+            streams: BoxedSlab::new(),
             ports: Ports::default(),
             counters: Counters::default(),
             names: HashKey::generate(entropy),
@@ -124,7 +123,7 @@ impl Plane {
         let (Some(seen), Some(_)) = (&self.seen, &self.fast) else {
             return;
         };
-        for (_, stream) in &mut self.streams {
+        for (_, stream) in self.streams.iter_mut() {
             let own = stream.pairs().map(|pair| self.ports.pair(pair).addr);
             if stream.is_lowered() && own.into_iter().any(seen) {
                 withdraw(stream, &mut self.fast, &mut self.counters);
@@ -451,7 +450,7 @@ fn count_fast(counters: &mut Counters, since: &[FastCount; 2]) {
     }
 }
 
-fn stream_mut(streams: &mut Slab<Stream>, id: StreamId) -> Option<&mut Stream> {
+fn stream_mut(streams: &mut BoxedSlab<Stream>, id: StreamId) -> Option<&mut Stream> {
     streams
         .get_mut(id.slot as usize)
         .filter(|stream| stream.generation() == id.generation)

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use ringfence_base::time::WallAnchor;
 use ringfence_base::{
-    BoundedQueue, ConnectionId, Entropy, Flow, HashKey, Instant, KeyedMap, TimerQueue, UnixTime,
-    WorkerIndex,
+    BoundedQueue, BoxedSlab, ConnectionId, Entropy, Flow, HashKey, Instant, KeyedMap, TimerQueue,
+    UnixTime, WorkerIndex,
 };
 use ringfence_dialog::{ClientId, Cookies, Limits, TimerTable, Transactions, Transmit};
 use ringfence_media::Plane;
@@ -101,7 +101,7 @@ pub struct Core {
     pub(crate) transactions: Transactions,
     pub(crate) timers: TimerTable,
     pub(crate) media: Plane,
-    pub(crate) calls: Slab<Call>,
+    pub(crate) calls: BoxedSlab<Call>,
     pub(crate) by_tag: KeyedMap<TagText, (CallKey, Side)>,
     pub(crate) alarms: TimerQueue<Alarm>,
     pub(crate) events: BoundedQueue<Event>,
@@ -167,7 +167,7 @@ impl Core {
             timers: config.timers,
             media: Plane::new(&mut entropy),
             entropy,
-            calls: Slab::new(),
+            calls: BoxedSlab::new(),
             by_tag: hash.map(),
             alarms: TimerQueue::default(),
             events: BoundedQueue::new(EVENTS_MAX),

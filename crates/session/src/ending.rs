@@ -232,7 +232,9 @@ impl Core {
             return;
         }
         self.close_meters(key);
-        let mut call = self.calls.remove(key.slot as usize);
+        let Some(mut call) = self.calls.remove(key.slot as usize) else {
+            return;
+        };
         call.media.close(&mut self.media);
         for leg in &call.legs {
             self.by_tag.remove(&tag_text(&leg.local_tag));

@@ -14,7 +14,6 @@ use ringfence_base::Instant;
 use ringfence_dialog::ClientId;
 use ringfence_dialog::dialog::Dialog;
 use ringfence_sip::{HeaderName, Index, Message, Method, StatusCode};
-use smallvec::SmallVec;
 
 use crate::body;
 use crate::call::{Call, CallKey, Phase, Side, Stage};
@@ -44,18 +43,18 @@ pub(crate) struct Provisionals {
     cseq: u32,
     /// The RSeq of the last one sent; 0 is none yet.
     rseq: u32,
-    unacknowledged: Option<Unacknowledged>,
+    unacknowledged: Option<Box<Unacknowledged>>,
     /// What is to be said after it.
     waiting: VecDeque<(u16, Option<Vec<u8>>)>,
     /// The callee's 2xx, which waits for the caller's PRACK.
-    held: Option<(Bytes, ClientId)>,
+    held: Option<Box<(Bytes, ClientId)>>,
     /// A reliable response had the answer: there is none in the 2xx.
     answered: bool,
     /// The callee's offer in a reliable response was answered by PRACK.
     agreed: bool,
     /// The early dialog whose offer waits for the caller's answer, and its RAck.
-    offered: Option<(usize, String)>,
-    early: SmallVec<[Early; 1]>,
+    offered: Option<Box<(usize, String)>>,
+    early: Vec<Early>,
 }
 
 #[derive(Debug)]
@@ -181,7 +180,7 @@ impl Provisionals {
 
     /// Takes the 2xx that was held back.
     pub(crate) fn take_held(&mut self) -> Option<(Bytes, ClientId)> {
-        self.held.take()
+        self.held.take().map(|held| *held)
     }
 
     /// Exchanges the newest early dialog with the leg's place for dialogs.
@@ -238,7 +237,7 @@ impl Core {
                 // There is nobody who could answer it before the 2xx.
                 return Provisional::Ignored;
             }
-            call.provisionals.offered = Some((place, rack));
+            call.provisionals.offered = Some(Box::new((place, rack)));
             return Provisional::Offer;
         }
         early.settled |= offered && body::description(message).is_ok_and(|body| !body.is_empty());
@@ -340,14 +339,14 @@ impl Core {
         let (Some(bytes), Some(call)) = (sent, self.call_mut(key)) else {
             return;
         };
-        call.provisionals.unacknowledged = Some(Unacknowledged {
+        call.provisionals.unacknowledged = Some(Box::new(Unacknowledged {
             bytes,
             status,
             described: body.is_some(),
             again_at: now + t1,
             interval: t1,
             give_up_at: now + t1 * 64,
-        });
+        }));
         self.schedule(now, t1, key, AlarmKind::Provisional);
     }
 
@@ -446,7 +445,7 @@ impl Core {
             return;
         };
         call.provisionals.agreed = true;
-        if let Some((place, rack)) = call.provisionals.offered.take() {
+        if let Some((place, rack)) = call.provisionals.offered.take().map(|it| *it) {
             if let Some(early) = call.provisionals.early.get_mut(place) {
                 early.settled = true;
             }
@@ -495,7 +494,7 @@ impl Core {
             return false;
         }
         let bytes = Bytes::copy_from_slice(message.bytes());
-        call.provisionals.held = Some((bytes, client));
+        call.provisionals.held = Some(Box::new((bytes, client)));
         true
     }
 }

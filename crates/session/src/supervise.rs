@@ -209,7 +209,7 @@ impl Core {
     /// one when it has something to send.
     pub(crate) fn on_connection_closed(&mut self, now: Instant, connection: ConnectionId) {
         self.suspect_connection(now, connection);
-        for (_, call) in &mut self.calls {
+        for (_, call) in self.calls.iter_mut() {
             for leg in &mut call.legs {
                 if leg.flow.connection == Some(connection) {
                     leg.flow.connection = None;
