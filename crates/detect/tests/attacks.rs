@@ -60,6 +60,18 @@ fn a_scanner_among_phones_is_found_within_a_second() {
 }
 
 #[test]
+fn a_scanner_of_accounts_that_do_not_exist_is_found_by_its_third() {
+    let mut judge = Judge::new();
+    judge.watch.set_accounts(Some([name("201")]));
+    for number in 100..103 {
+        assert!(judge.kinds().is_empty());
+        judge.challenged(ATTACKER, &number.to_string(), PHONE);
+    }
+    assert_eq!(judge.kinds(), [Kind::Scan]);
+    assert_eq!(judge.decisions[0].action(), Action::Tarpit, "never banned");
+}
+
+#[test]
 fn a_slow_scanner_is_found_over_hours() {
     let mut judge = Judge::new();
     for number in 100..112 {

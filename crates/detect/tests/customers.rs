@@ -71,6 +71,19 @@ fn a_phone_without_a_password_is_no_scanner() {
 }
 
 #[test]
+fn a_phone_whose_account_is_misspelt_is_no_scanner() {
+    let mut judge = Judge::new();
+    judge.watch.set_accounts(Some([name("201")]));
+    for _ in 0..100 {
+        judge.challenged(OFFICE, "2O1", PHONE);
+        judge.credentials(OFFICE, "2O1", CredentialsOutcome::WrongAccount, PHONE);
+        judge.millis(60_000);
+    }
+    assert!(!judge.kinds().contains(&Kind::Scan), "{:?}", judge.kinds());
+    assert!(!judge.kinds().contains(&Kind::Enumeration));
+}
+
+#[test]
 fn behind_one_nat_only_the_bad_account_loses() {
     let mut judge = Judge::new();
     judge.registers(OFFICE, "good", PHONE);

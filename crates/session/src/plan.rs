@@ -400,6 +400,18 @@ impl Plan {
         self.phones.get(id.index())
     }
 
+    /// What phones may call themselves: the names and numbers of all their users. `None` if there
+    /// are no phones.
+    pub fn phone_accounts(&self) -> Option<impl Iterator<Item = &str>> {
+        let users = self.phones.iter().flat_map(|group| group.users());
+        let names = users.flat_map(|user| {
+            let number = user.number.as_deref();
+            let short = number.and_then(|number| number.strip_prefix('+'));
+            [Some(user.name.as_str()), number, short]
+        });
+        (!self.phones.is_empty()).then(|| names.flatten())
+    }
+
     /// The tenant of `site`.
     pub fn tenant_of(&self, site: &Site) -> Option<&Tenant> {
         self.tenants.get(site.tenant.index())

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ringfence_base::{BoundedQueue, HashKey, Instant};
+use ringfence_base::{BoundedQueue, HashKey, Instant, KeyedSet};
 
 use crate::decision::{Decision, Mode, Proposal, Refused};
 use crate::event::{
@@ -147,6 +147,8 @@ pub struct Watch {
     accounts: Accounts,
     programs: Programs,
     waiting: VecDeque<Waiting>,
+    /// All accounts that there are; none if somebody else knows them.
+    existing: Option<KeyedSet<u64>>,
     incidents: Tiered<(Kind, Subject), Open>,
     verdicts: BoundedQueue<Verdict>,
     counters: Counters,
@@ -164,6 +166,7 @@ impl Watch {
             accounts: Accounts::new(key, limits.accounts, limits.sketch_width),
             programs: Programs::new(key, limits.programs),
             waiting: VecDeque::new(),
+            existing: None,
             incidents: Tiered::new(key, limits.incidents),
             verdicts: BoundedQueue::new(VERDICTS_MAX),
             counters: Counters::default(),
@@ -174,6 +177,16 @@ impl Watch {
     pub fn set_peers(&mut self, now: Instant, peers: Vec<(Network, PeerRef)>) {
         self.own.set_peers(peers);
         self.lift_own(now);
+    }
+
+    /// All accounts of phones, if the edge knows them all: a challenge to any other one can never be
+    /// answered rightly, so nobody waits for the answer. The asker is answered like everybody else.
+    pub fn set_accounts(&mut self, accounts: Option<impl IntoIterator<Item = Name>>) {
+        self.existing = accounts.map(|accounts| {
+            let mut existing = self.key.set();
+            existing.extend(accounts.into_iter().map(|name| name.hash()));
+            existing
+        });
     }
 
     /// Which kinds of finding are enforced.
@@ -372,6 +385,13 @@ impl Watch {
             let found = self.sources.on_vain(at, source);
             return self.found_if(now, found);
         }
+        let exists = |known: &KeyedSet<u64>| known.contains(&asked.target.hash());
+        if !asked.target.is_empty() && !self.existing.as_ref().is_none_or(exists) {
+            let own_place = self.own.is_own(at, source.address());
+            let found = self.sources.on_nobody(at, source, &asked, own_place);
+            self.found_if(now, found);
+            return self.count_vain(now, at, source, &asked, own_place);
+        }
         if self.waiting.len() >= self.limits.waiting {
             self.counters.waiting_full += 1;
             // The oldest is judged early rather than forgotten: a flood must not hide a scan.
@@ -397,11 +417,23 @@ impl Watch {
             .on_unanswered(now, source, asked, *at, own_place);
         self.found_if(now, found);
         if counts {
-            let found = self.sources.on_vain(now, source);
-            self.found_if(now, found);
+            self.count_vain(now, now, source, asked, own_place);
         }
-        if counts && !own_place && !self.sources.has_answered(source.address()) {
-            let found = self.programs.on_vain(now, source, asked, false);
+    }
+
+    /// A challenge led to nothing.
+    fn count_vain(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        source: &Source,
+        asked: &Asked,
+        own_place: bool,
+    ) {
+        let found = self.sources.on_vain(at, source);
+        self.found_if(now, found);
+        if !own_place && !self.sources.has_answered(source.address()) {
+            let found = self.programs.on_vain(at, source, asked, false);
             self.found_if(now, found);
         }
     }

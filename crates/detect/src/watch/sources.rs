@@ -166,6 +166,26 @@ impl Sources {
         !repeat
     }
 
+    /// An account was asked for that does not exist, and a challenge went out as to any other. Each
+    /// such account weighs as much as a refusal; the same one again weighs nothing, for that is a phone
+    /// whose account is misspelt.
+    pub(crate) fn on_nobody(
+        &mut self,
+        now: Instant,
+        source: &Source,
+        asked: &Asked,
+        own_place: bool,
+    ) -> Option<Finding> {
+        let state = self.touch(now, source)?;
+        let before = state.targets.count();
+        state.targets.insert(target(asked));
+        if state.targets.count() == before {
+            return None;
+        }
+        state.refused.add(now, Horizon::Hours, 1.0);
+        judge_scan(now, source, state, own_place)
+    }
+
     /// The time for the right answer to a challenge is over. `answered` when it came.
     pub(crate) fn on_unanswered(
         &mut self,

@@ -12,6 +12,7 @@ use ringfence_detect::decision::Action;
 use ringfence_detect::event::{PeerRef, What};
 use ringfence_detect::finding::Subject;
 use ringfence_detect::ladder::Modes;
+use ringfence_detect::name::Name;
 use ringfence_detect::own::{Network as OwnNetwork, place_of};
 use ringfence_detect::watch::{Limits as WatchLimits, Watch, pair_of};
 use ringfence_session::core::{Core, CoreConfig, Input};
@@ -85,6 +86,8 @@ impl House {
         let mut watch = Watch::new(key, WatchLimits::default(), Modes::default());
         let carrier = OwnNetwork::new("198.51.100.0".parse().unwrap_or(IpAddr::from([0; 4])), 24);
         watch.set_peers(now, vec![(carrier, PeerRef::new(0))]);
+        let names = core.plan().phone_accounts();
+        watch.set_accounts(names.map(|names| names.map(|name| Name::new(key, name.as_bytes()))));
         House {
             core,
             watch,
