@@ -40,6 +40,9 @@ use shield::Shield;
 const WAITING_MAX: usize = 32_768;
 /// Events that are judged before decisions are published.
 const BATCH: usize = 512;
+/// How long the judge rests after events, while more of them gather: a worker that finds him waiting
+/// has to wake him, which costs more than the event. No verdict is worth less for coming so much later.
+const REST: Duration = Duration::from_millis(2);
 /// How long the judge sleeps at most.
 const IDLE: Duration = Duration::from_secs(1);
 /// Log lines of incidents a second.
@@ -222,11 +225,13 @@ impl Judge {
             let now = self.clock.now();
             let due = self.watch.poll_timeout();
             let wait = due.map_or(IDLE, |at| at.saturating_since(now).min(IDLE));
+            let mut taken = 0;
             match work.recv_timeout(wait) {
                 Ok(first) => {
                     let now = self.clock.now();
                     let more = std::iter::from_fn(|| work.try_recv().ok()).take(BATCH);
                     for work in std::iter::once(first).chain(more) {
+                        taken += 1;
                         if !self.take(now, work) {
                             return;
                         }
@@ -247,6 +252,10 @@ impl Judge {
                 housekeeping = now + Duration::from_secs(5);
                 self.keep_house();
             }
+            if (1..BATCH).contains(&taken) {
+                #[allow(clippy::disallowed_methods, reason = "work gathers, nothing is waited for")]
+                std::thread::sleep(REST);
+            }
         }
     }
 
@@ -256,6 +265,7 @@ impl Judge {
             Work::Event(event) => self.watch.handle_event(now, &event),
             Work::Plan(plan, modes) => {
                 self.watch.set_peers(now, networks(&plan));
+                self.watch.set_accounts(accounts(&plan, self.ends.key));
                 self.watch.set_modes(modes);
                 self.plan = plan;
                 self.changed = true;
@@ -368,6 +378,12 @@ impl Judge {
 }
 
 /// The addresses of a plan's trunks and PBXs.
+/// All accounts of phones.
+fn accounts(plan: &Plan, key: HashKey) -> Option<impl Iterator<Item = Name>> {
+    let names = plan.phone_accounts()?;
+    Some(names.map(move |name| Name::new(key, name.as_bytes())))
+}
+
 fn networks(plan: &Plan) -> Vec<(Network, PeerRef)> {
     let mut networks = Vec::new();
     for (index, peer) in plan.peers.iter().enumerate() {
