@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use ringfence_control::api::{
-    ApiError, CallRecord, Calls, CheckState, Doctor, HangUp, LineState, Lines, Records, Reload,
-    RouteAnswer, RouteOutcome, Status, Trace,
+    ApiError, AttackMode, CallRecord, Calls, CheckState, Doctor, HangUp, LineState, Lines, Records,
+    Reload, RouteAnswer, RouteOutcome, Status, Trace,
 };
 use ringfence_edge::{Edge, Options, StartError, doctor};
 use serde::de::DeserializeOwned;
@@ -408,6 +408,34 @@ fn a_call_that_a_crash_cut_off_is_in_the_records_after_the_next_start() {
         (page.records.len() == 1 && page.records[0].answered.is_some()).then_some(page)
     });
     assert_eq!(edge.records[0].outcome, "interrupted");
+}
+
+#[test]
+fn whom_the_business_called_is_known_after_a_restart() {
+    let setup = Setup::start(2);
+    let (carrier, pbx) = (Agent::bind(setup.net.carrier), Agent::bind(setup.net.pbx));
+    let call = CallFacts::new("out", "+12165550123", setup.inside());
+    let invite = pbx.request(&call, "INVITE", 1, &pbx.sdp());
+    let invite = invite.replace("+13125550001", "+13305550100");
+    pbx.send(&invite, setup.inside());
+    let asked = carrier.expect("INVITE");
+    let busy = carrier.answer(&asked, "486 Busy Here", "");
+    carrier.send(&busy, setup.outside());
+    pbx.expect("SIP/2.0 486");
+    let known = |edge: &Setup| {
+        let defence: AttackMode = api(edge, "GET", "/v1/attack-mode", 200);
+        defence.sites[0].known_callers
+    };
+    eventually("the number", || (known(&setup) == 1).then_some(()));
+    let Setup { net, folder, edge } = setup;
+    edge.stop();
+    edge.join();
+    drop(edge);
+    let file = folder.path().join("ringfence.toml");
+    let config = ringfence_control::load(&file).unwrap().config;
+    let edge = Edge::start(config, Options::default()).unwrap();
+    let again = Setup { net, folder, edge };
+    assert_eq!(known(&again), 1);
 }
 
 #[test]

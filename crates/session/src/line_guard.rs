@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ringfence_base::{HashKey, Instant, UnixTime};
-use ringfence_detect::callers::{CALLERS_MAX, KnownCallers, Talk};
+use ringfence_detect::callers::{CALLERS_MAX, Kept, KnownCallers, Talk};
 use ringfence_detect::event::{CallRef, SiteRef};
 use ringfence_detect::tdos::Gate;
 use ringfence_detect::tdos::baseline::HourOfWeek;
@@ -140,14 +140,27 @@ impl Lines {
         }
     }
 
+    /// Makes the tenant's table under a key that outlives the process, with what an earlier one wrote
+    /// down. To be called before a worker asks for it.
+    pub fn restore_callers(&self, key: HashKey, kept: impl IntoIterator<Item = Kept>) {
+        self.callers(key).restore(kept);
+    }
+
+    /// What is to be written down of callers, at most `most` of it.
+    pub fn take_changed_callers(&self, most: usize) -> Vec<Kept> {
+        let callers = self.callers.get();
+        callers.map_or_else(Vec::new, |callers| lock(callers).take_changed(most))
+    }
+
     fn attack_until(&self) -> Option<Instant> {
         Some(self.attack_until.load(Relaxed))
             .filter(|nanos| *nanos > 0)
             .map(Instant::from_nanos)
     }
 
-    /// The tenant's table, made with `key` by the worker that asks first. Each worker has a key of
-    /// its own, so callers are always named by the table's ([`KnownCallers::key_of`]).
+    /// The tenant's table, made with `key` by whoever asks first: the edge, before its workers do. Each
+    /// worker has a key of its own, so callers are always named by the table's
+    /// ([`KnownCallers::key_of`]).
     fn callers(&self, key: HashKey) -> MutexGuard<'_, KnownCallers> {
         let make = || Box::new(Mutex::new(KnownCallers::new(key, CALLERS_MAX)));
         lock(self.callers.get_or_init(make))
@@ -319,31 +332,35 @@ impl Core {
         }
     }
 
-    /// A call is over: its line is free, and its caller may be known from now on.
+    /// A call is over: its line is free, and its caller may be known from now on. Callers are learned
+    /// whether or not the lines are watched: whoever turns that on in an attack wants them known.
     pub(crate) fn learn_from(&self, now: Instant, call: &Call) {
-        let Some((site, _, profile)) = watched_site(&call.plan, &call.route, now) else {
-            return;
-        };
         let answered = call.facts.answered_at.map(|at| now.saturating_since(at));
-        let in_alarm = {
+        let mut in_alarm = false;
+        if let Some((site, _, profile)) = watched_site(&call.plan, &call.route, now) {
             let mut watched = site.usage.lines.watched(self.hash, profile, now);
-            let in_alarm = watched.gate.alarm().is_some();
-            watched
-                .gate
-                .ended(CallRef::new(call.id.raw()), answered, now);
-            in_alarm
-        };
-        let outbound = call.route.direction == Direction::Outbound;
-        let number = match outbound {
-            true => call.route.called.e164.map(|number| number.to_string()),
-            false => caller_of(&call.plan, site, &call.route, &call.identity),
-        };
-        let (Some(duration), Some(number)) = (answered, number) else {
+            in_alarm = watched.gate.alarm().is_some();
+            let id = CallRef::new(call.id.raw());
+            watched.gate.ended(id, answered, now);
+        }
+        let Some(site) = call.plan.site(call.route.site) else {
             return;
         };
         if call.route.emergency || call.route.direction == Direction::Internal {
             return;
         }
+        let outbound = call.route.direction == Direction::Outbound;
+        let number = match outbound {
+            true => call.route.called.e164.map(|number| number.to_string()),
+            false => caller_of(&call.plan, site, &call.route, &call.identity),
+        };
+        let Some(number) = number else { return };
+        if outbound {
+            let mut callers = tenant_lines(&call.plan, site).callers(self.hash);
+            let callee = callers.key_of(&number);
+            callers.note_outbound(callee, self.unix(now));
+        }
+        let Some(duration) = answered else { return };
         let heard = |side| {
             let record = call.media.record(&self.media, side);
             record.is_some_and(|record| record.packets_received > 0)

@@ -2,6 +2,7 @@
 
 use ringfence_base::UnixTime;
 use ringfence_control::api::Judgement;
+use ringfence_detect::callers::Kept;
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::Cdr;
 use ringfence_session::registrar::line::Binding;
@@ -25,6 +26,17 @@ pub enum Entry {
     Judged(Box<Judgement>),
     /// A phone registered, refreshed or left: the user's bindings from now on.
     Registered(Box<Registered>),
+    /// Callers of a tenant became known, or better known.
+    Callers(Box<Callers>),
+}
+
+/// Known callers of one tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Callers {
+    /// Key of the tenant.
+    pub tenant: String,
+    /// Those that have changed.
+    pub kept: Vec<Kept>,
 }
 
 /// The bindings of one phone user.
@@ -45,7 +57,7 @@ impl Entry {
             Entry::Started(call) => Some(call.id),
             Entry::Answered { id, .. } => Some(*id),
             Entry::Ended(cdr) => Some(cdr.id),
-            Entry::Judged(_) | Entry::Registered(_) => None,
+            Entry::Callers(_) | Entry::Judged(_) | Entry::Registered(_) => None,
         }
     }
 

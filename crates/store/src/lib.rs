@@ -18,7 +18,7 @@ mod records;
 mod scope;
 mod sqlite;
 
-pub use entry::{Entry, Registered};
+pub use entry::{Callers, Entry, Registered};
 pub use error::{OpenError, QueryError, WriteError};
 pub use records::{PAGE_MAX, Records, Stored};
 pub use scope::Scope;

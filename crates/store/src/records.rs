@@ -6,7 +6,7 @@ use ringfence_base::UnixTime;
 use ringfence_control::api::{CallRecord, Judgement};
 use ringfence_session::call_id::CallId;
 
-use crate::entry::{Entry, Registered};
+use crate::entry::{Callers, Entry, Registered};
 use crate::error::{QueryError, WriteError};
 use crate::scope::Scope;
 
@@ -38,6 +38,13 @@ pub trait Records: Send + Sync {
     /// What phone users had registered when it was last written, in order of groups and users.
     /// To be asked once at start.
     fn registrations(&self) -> impl Future<Output = Result<Vec<Registered>, QueryError>> + Send;
+
+    /// The known callers of each tenant, the newest first. To be asked once at start; what has faded
+    /// away by `forgotten` (last heard of before) is removed.
+    fn callers(
+        &self,
+        forgotten: UnixTime,
+    ) -> impl Future<Output = Result<Vec<Callers>, QueryError>> + Send;
 
     /// What detection said, newest first, at most [`PAGE_MAX`]; `about` an address, an account or
     /// a number, or about anything.

@@ -66,6 +66,21 @@ struct Entry {
     as_of: UnixTime,
     /// The business called it last.
     called: Option<UnixTime>,
+    /// Since it was last taken to be written down.
+    changed: bool,
+}
+
+/// What is written down of a caller, for the next start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kept {
+    /// Who, under the table's key.
+    pub caller: CallerKey,
+    /// Its weight at `as_of`.
+    pub weight: f32,
+    /// When that was.
+    pub as_of: UnixTime,
+    /// When the business called it last.
+    pub called: Option<UnixTime>,
 }
 
 impl KnownCallers {
@@ -121,6 +136,40 @@ impl KnownCallers {
         }
     }
 
+    /// What has changed since it was last asked, at most `most` of it.
+    pub fn take_changed(&mut self, most: usize) -> Vec<Kept> {
+        let changed = self.entries.iter_mut().filter(|(_, entry)| entry.changed);
+        let taken = changed.take(most).map(|(caller, entry)| {
+            entry.changed = false;
+            Kept {
+                caller: *caller,
+                weight: entry.weight,
+                as_of: entry.as_of,
+                called: entry.called,
+            }
+        });
+        taken.collect()
+    }
+
+    /// Takes back what an earlier process wrote down under the same key, those first that matter
+    /// most: what finds no room is left out. Time has passed for them, too.
+    pub fn restore(&mut self, kept: impl IntoIterator<Item = Kept>) {
+        for kept in kept {
+            let weight = match kept.weight.is_finite() {
+                true => kept.weight.clamp(0.0, WEIGHT_MAX),
+                false => 0.0,
+            };
+            if self.entries.len() < self.most {
+                self.entries.entry(kept.caller).or_insert(Entry {
+                    weight,
+                    as_of: kept.as_of,
+                    called: kept.called,
+                    changed: false,
+                });
+            }
+        }
+    }
+
     /// How many numbers are kept.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -144,7 +193,9 @@ impl KnownCallers {
             weight: 0.0,
             as_of: now,
             called: None,
+            changed: true,
         });
+        entry.changed = true;
         entry.weight = (entry.weight_at(now) + weight).min(WEIGHT_MAX);
         entry.as_of = entry.as_of.max(now);
     }
@@ -286,6 +337,36 @@ mod tests {
     fn a_table_makes_the_keys_that_it_is_asked_with() {
         let callers = KnownCallers::new(KEY, 100);
         assert_eq!(callers.key_of("+13300000001"), key(1));
+    }
+
+    #[test]
+    fn what_is_written_down_is_known_after_a_restart_and_fades_meanwhile() {
+        let mut before = KnownCallers::new(KEY, 100);
+        before.learn(key(1), TALK, day(0));
+        before.note_outbound(key(2), day(0));
+        let mut kept = before.take_changed(1);
+        kept.extend(before.take_changed(100));
+        assert_eq!(kept.len(), 2);
+        assert!(before.take_changed(100).is_empty(), "written down once");
+        before.learn(key(1), TALK, day(1));
+        assert_eq!(
+            before.take_changed(100).len(),
+            1,
+            "and again when it changes"
+        );
+        let mut after = KnownCallers::new(KEY, 100);
+        after.restore(kept);
+        assert_eq!(after.standing(key(1), day(89)), Standing::Known);
+        assert_eq!(after.standing(key(1), day(91)), Standing::Stranger);
+        assert_eq!(after.standing(key(2), day(1)), Standing::CalledBack);
+        let mad = Kept {
+            caller: key(3),
+            weight: f32::NAN,
+            as_of: day(0),
+            called: None,
+        };
+        after.restore([mad]);
+        assert_eq!(after.standing(key(3), day(0)), Standing::Stranger);
     }
 
     #[test]

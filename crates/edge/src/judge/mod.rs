@@ -253,7 +253,10 @@ impl Judge {
                 self.keep_house();
             }
             if (1..BATCH).contains(&taken) {
-                #[allow(clippy::disallowed_methods, reason = "work gathers, nothing is waited for")]
+                #[allow(
+                    clippy::disallowed_methods,
+                    reason = "work gathers, nothing is waited for"
+                )]
                 std::thread::sleep(REST);
             }
         }

@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ringfence_base::UnixTime;
 use ringfence_control::api::{Judgement, RecordsState, RecordsStatus};
+use ringfence_detect::callers::Kept;
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::Cdr;
 use ringfence_session::registrar::line::Binding;
 use ringfence_session::view::CallView;
-use ringfence_store::{Entry, Registered};
+use ringfence_store::{Callers, Entry, Registered};
 use tokio::sync::{mpsc, watch};
 
 #[cfg(all(test, feature = "otel"))]
@@ -94,6 +95,17 @@ impl RecordSender {
             bindings,
         };
         let _ = self.queue.try_send(Entry::Registered(Box::new(registered)));
+    }
+
+    /// Keeps known callers over a restart. Ask for room first.
+    pub(crate) fn callers(&self, tenant: String, kept: Vec<Kept>) {
+        let callers = Callers { tenant, kept };
+        let _ = self.queue.try_send(Entry::Callers(Box::new(callers)));
+    }
+
+    /// Whether the queue takes another entry.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.capacity() > 0
     }
 
     /// Keeps what detection said. Without room it is in the log only.

@@ -162,7 +162,7 @@ pub(crate) mod tests {
     use ringfence_base::UnixTime;
     use ringfence_session::call_id::CallId;
     use ringfence_session::cdr::{Cdr, Direction, EndedBy, LegRecord, Outcome};
-    use ringfence_store::{QueryError, Scope, Stored, WriteError};
+    use ringfence_store::{Callers, QueryError, Scope, Stored, WriteError};
 
     use super::*;
     use crate::records::RecordSender;
@@ -193,6 +193,10 @@ pub(crate) mod tests {
         }
 
         async fn registrations(&self) -> Result<Vec<ringfence_store::Registered>, QueryError> {
+            Ok(Vec::new())
+        }
+
+        async fn callers(&self, _: UnixTime) -> Result<Vec<Callers>, QueryError> {
             Ok(Vec::new())
         }
 

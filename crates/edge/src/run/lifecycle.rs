@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::callers::SAVE_INTERVAL;
 use super::shared::{Shared, Wish};
 use crate::clock::unix_now;
 use crate::worker::mailbox::{Command, Notice};
@@ -45,6 +46,8 @@ impl Lifecycle {
         let mut deadline = None;
         let mut retry = interval(RESOLVE_INTERVAL);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut save = interval(SAVE_INTERVAL);
+        save.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stopped < workers {
             tokio::select! {
                 notice = self.notices.recv() => match notice {
@@ -64,15 +67,21 @@ impl Lifecycle {
                     None => self.reload(),
                 },
                 _ = retry.tick() => self.resolve_again(),
+                _ = save.tick() => self.save_callers(),
                 () = until(deadline) => {
                     if deadline.is_some_and(|_| self.shared.stopping()) {
                         tracing::error!("workers did not end in time");
-                        return;
+                        break;
                     }
                     deadline = Some(self.stop());
                 }
             }
         }
+        self.save_callers();
+    }
+
+    fn save_callers(&self) {
+        self.shared.callers.save(&self.shared.applied.load().plan);
     }
 
     /// The first wish to drain drains; the second one stops at once.

@@ -3,6 +3,7 @@
 //! [`Edge::start`] binds everything, opens the database and starts the threads; from then on the
 //! edge runs by itself. Several edges can run in one process: nothing here is global.
 
+mod callers;
 mod lifecycle;
 mod prepare;
 pub(crate) mod shared;

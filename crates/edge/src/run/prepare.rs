@@ -186,6 +186,7 @@ impl Shared {
         let compiled = compiled.unwrap_or_else(|| resolved(&config, Some(&applied.plan)));
         let prepared = finish(&config, Some(&applied.plan), compiled).map_err(ReloadError::Tls)?;
         let plan = Arc::clone(&prepared.reload.plan);
+        self.callers.prepare(&plan);
         self.tell_reload(&prepared.reload)
             .map_err(ReloadError::Worker)?;
         let judge = &self.judge;

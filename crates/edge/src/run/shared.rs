@@ -14,6 +14,7 @@ use ringfence_session::view::CallView;
 use ringfence_store::SqliteRecords;
 use tokio::sync::{mpsc, oneshot};
 
+use super::callers::CallersKeeper;
 use crate::acme::Faults;
 use crate::capture::CaptureTap;
 use crate::clock::Clock;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) commands: Vec<RingSender<Command>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) store: Arc<SqliteRecords>,
+    /// Who writes down whom the tenants know.
+    pub(crate) callers: CallersKeeper,
     /// Why listeners have no new certificate.
     pub(crate) acme: Mutex<Faults>,
     /// How many captures are running.

@@ -20,6 +20,7 @@ use ringfence_store::{OpenError, Records, SqliteOptions, SqliteRecords, WriteErr
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::callers::CallersKeeper;
 use super::lifecycle::{Lifecycle, Signals};
 use super::prepare::{Prepared, prepare};
 use super::shared::{Applied, Shared};
@@ -127,10 +128,16 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     // First, while there is room: the judge does not run yet.
     judge.send(Work::Plan(Arc::clone(&prepared.reload.plan), config.detect));
     restore_registrations(&runtime, &store, &prepared.reload.plan, &judge);
+    let (sender, queue) = RecordSender::new(WAITING_MAX);
+    let callers = CallersKeeper::open(&config.edge.data, sender.clone());
+    let callers = callers.map_err(|source| StartError::Data {
+        path: config.edge.data.clone(),
+        source,
+    })?;
+    callers.restore(&runtime, &store, &prepared.reload.plan);
     let modes = config.detect;
     let stations: io::Result<Vec<Station>> = (0..count).map(|_| Station::new()).collect();
     let stations = stations.map_err(StartError::System)?;
-    let (sender, queue) = RecordSender::new(WAITING_MAX);
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let (notices, noticed) = mpsc::channel(NOTICES_PER_WORKER * count);
 
@@ -160,6 +167,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
             .collect(),
         progress: Arc::clone(&progress),
         store: Arc::clone(&store),
+        callers,
         acme: Mutex::default(),
         captures: Arc::default(),
         judge: judge.clone(),

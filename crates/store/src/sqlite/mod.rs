@@ -5,6 +5,7 @@
 //! of a quarter of a second or a few hundred entries make the cost of a record small (about 40 µs
 //! of CPU for the three writes of a call, against 150 in batches of 20).
 
+mod callers;
 mod decode;
 mod judgements;
 mod registrations;
@@ -22,7 +23,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
-use crate::entry::{Entry, Registered};
+use crate::entry::{Callers, Entry, Registered};
 use crate::error::{OpenError, QueryError, WriteError};
 use crate::records::{PAGE_MAX, Records, Stored};
 use crate::scope::Scope;
@@ -132,6 +133,14 @@ impl Records for SqliteRecords {
 
     async fn registrations(&self) -> Result<Vec<Registered>, QueryError> {
         registrations::read(&self.readers).await
+    }
+
+    async fn callers(&self, forgotten: UnixTime) -> Result<Vec<Callers>, QueryError> {
+        let forget =
+            async |connection: &mut SqliteConnection| callers::forget(connection, forgotten).await;
+        // What cannot be removed is read once more: harmless.
+        let _ = self.transact(forget).await;
+        callers::read(&self.readers).await
     }
 
     async fn judgements(

@@ -8,7 +8,14 @@ use sqlx::{Connection, SqliteConnection};
 use crate::error::OpenError;
 
 /// Step n brings a database of version n to version n + 1.
-const STEPS: [&str; 5] = [FIRST, REGISTRATIONS, JUDGEMENTS, SRTP_REFUSED, PREFERENCES];
+const STEPS: [&str; 6] = [
+    FIRST,
+    REGISTRATIONS,
+    JUDGEMENTS,
+    SRTP_REFUSED,
+    PREFERENCES,
+    CALLERS,
+];
 
 /// Both legs stand in the row of their call: one insert for a record, no join for a page.
 const FIRST: &str = "
@@ -137,6 +144,18 @@ ALTER TABLE calls ADD COLUMN egress_srtp_refused INTEGER;
 /// The preference of each contact, in thousandths.
 const PREFERENCES: &str = "
 ALTER TABLE registrations ADD COLUMN q INTEGER NOT NULL DEFAULT 1000;
+";
+
+/// Known callers, each as a keyed hash of its number; the key is not in here.
+const CALLERS: &str = "
+CREATE TABLE known_callers (
+    tenant TEXT    NOT NULL,
+    caller INTEGER NOT NULL,
+    weight REAL    NOT NULL,
+    as_of  INTEGER NOT NULL,
+    called INTEGER,
+    PRIMARY KEY (tenant, caller)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings the tables up to date, a transaction for each step.

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use ringfence_base::WorkerIndex;
 use ringfence_base::net::Transport;
 use ringfence_control::api::CallRecord;
+use ringfence_detect::callers::{CallerKey, Kept};
 use ringfence_session::cdr::{Cdr, Direction, EndedBy, LegRecord, MediaRecord, Outcome};
 use ringfence_session::view::{CallState, CallView, LegView};
 
@@ -420,7 +421,7 @@ async fn what_is_no_database_or_of_a_newer_program_is_refused() {
             error,
             OpenError::TooNew {
                 found: 99,
-                known: 5
+                known: 6
             }
         ),
         "{error:?}"
@@ -609,6 +610,54 @@ async fn registrations_survive_a_restart_and_the_last_word_of_a_user_counts() {
         ("remote", "alice")
     );
     assert_eq!(kept[0].bindings, [desk, mobile]);
+}
+
+#[tokio::test]
+async fn known_callers_survive_a_restart_and_the_forgotten_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || SqliteOptions {
+        path: folder.path().join("records.sqlite3"),
+        bytes_max: None,
+    };
+    let kept = |caller: u64, weight, day: i64, called: Option<i64>| Kept {
+        caller: CallerKey::new(caller),
+        weight,
+        as_of: UnixTime::from_micros(day * 86_400_000_000),
+        called: called.map(|day| UnixTime::from_micros(day * 86_400_000_000)),
+    };
+    let callers = |tenant: &str, kept: Vec<Kept>| {
+        Entry::Callers(Box::new(crate::Callers {
+            tenant: tenant.to_owned(),
+            kept,
+        }))
+    };
+    let store = SqliteRecords::open(options()).await.unwrap();
+    let (old, new) = (
+        kept(u64::MAX, 1.0, 900, None),
+        kept(u64::MAX, 2.0, 1_000, None),
+    );
+    let (faded, called) = (kept(2, 32.0, 99, None), kept(3, 0.0, 999, Some(999)));
+    let many: Vec<Kept> = (10..1_000)
+        .map(|caller| kept(caller, 1.0, 500, None))
+        .collect();
+    store
+        .write(&[
+            callers("summit", vec![old, faded, called]),
+            callers("summit", vec![new]),
+            callers("valley", many),
+        ])
+        .await
+        .unwrap();
+    store.close().await;
+    let store = SqliteRecords::open(options()).await.unwrap();
+    let forgotten = UnixTime::from_micros(100 * 86_400_000_000);
+    let found = store.callers(forgotten).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].tenant, "summit");
+    assert_eq!(found[0].kept, [new, called], "the newest first");
+    assert_eq!(found[1].kept.len(), 990);
+    let none = UnixTime::from_micros(i64::MIN);
+    assert_eq!(store.callers(none).await.unwrap()[0].kept.len(), 2);
 }
 
 #[tokio::test]

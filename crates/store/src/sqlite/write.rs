@@ -35,6 +35,7 @@ pub(super) async fn entries(
     let mut last_seen = i64::MIN;
     let mut registered = BTreeMap::new();
     let mut judged = Vec::new();
+    let mut callers = Vec::new();
     for entry in entries {
         let over = entry.id().is_some_and(|id| over.contains(&id));
         let at = match entry {
@@ -53,6 +54,10 @@ pub(super) async fn entries(
             Entry::Judged(judgement) => {
                 judged.push(&**judgement);
                 judgement.at.0
+            }
+            Entry::Callers(of_tenant) => {
+                callers.push(&**of_tenant);
+                continue;
             }
             Entry::Registered(registered_now) => {
                 // The last word of a user in this batch is the one that counts.
@@ -76,6 +81,7 @@ pub(super) async fn entries(
     in_chunks(connection, INSERT_ENDED, &ended, bind_ended, IF_NEW).await?;
     super::registrations::write(connection, registered).await?;
     super::judgements::write(connection, &judged).await?;
+    super::callers::write(connection, &callers).await?;
     sqlx::query("UPDATE last_seen SET at = max(at, ?1)")
         .bind(last_seen)
         .execute(connection)
