@@ -30,7 +30,6 @@ const ENTRY_CALLERS: usize = 512;
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(2 * 366 * 24 * 3600);
 
 /// Keeps known callers.
-
 pub(crate) struct CallersKeeper {
     key: HashKey,
     records: RecordSender,
