@@ -10,6 +10,7 @@
 //! the lines against nobody's. Not here: precision and recall over all events, rules in the style of
 //! FreePBX, and the cost of a hostile packet, which the bench would have to measure.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -149,12 +150,14 @@ fn all(program: &Path, jobs: Vec<Job>) -> anyhow::Result<Results> {
                     let result = one(program, arguments).with_context(|| name.clone());
                     let mut done = done.lock().unwrap_or_else(|poison| poison.into_inner());
                     done.push((name.clone(), result));
-                    eprint!("\r{} of {count}  ", done.len());
+                    progress(done.len(), count);
                 }
             });
         }
     });
-    eprintln!();
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
     let done = done
         .into_inner()
         .unwrap_or_else(|poison| poison.into_inner());
@@ -545,6 +548,15 @@ fn document(table: &str, seeds: u64) -> String {
             " with fewer seeds than usual"
         },
     )
+}
+
+/// How far it is: in place on a terminal, else a line for each tenth.
+fn progress(done: usize, count: usize) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{done} of {count}  ");
+    } else if done * 10 / count.max(1) > (done - 1) * 10 / count.max(1) {
+        eprintln!("{done} of {count}");
+    }
 }
 
 #[cfg(test)]

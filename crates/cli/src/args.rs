@@ -108,6 +108,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<BlocksCommand>,
     },
+    /// Who is known to the business: such callers get through when an attack fills the lines.
+    Callers {
+        #[command(subcommand)]
+        command: Option<CallersCommand>,
+    },
     /// Say that calls hold the lines: strangers are asked by voice until it ends by itself.
     AttackMode {
         #[command(subcommand)]
@@ -125,6 +130,57 @@ pub(crate) enum Command {
     Reload,
     /// Take no new calls, let those in progress end, then stop. Same as SIGTERM.
     Drain,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CallersCommand {
+    /// How many numbers are remembered for each tenant.
+    Status,
+    /// Make the numbers of a file known: contacts (CSV of Google, Outlook and others, vCard) or call
+    /// records (CSV of Asterisk, FreePBX, 3CX and others).
+    Import {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Whose callers they are; may be left out if there is one tenant only.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+        /// What the file is, if that cannot be seen.
+        #[arg(long, value_enum, default_value_t = CallersFormat::Auto)]
+        format: CallersFormat,
+        /// Only say what would be taken.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What a number is to the business, and why.
+    Show {
+        /// The number, as it is written in the tenant's country.
+        number: String,
+        /// Key of the tenant.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+    },
+    /// Make a number a stranger's again.
+    Forget {
+        /// The number.
+        number: String,
+        /// Key of the tenant.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+    },
+}
+
+/// What a file of callers is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CallersFormat {
+    /// Seen from its name and its first line.
+    Auto,
+    /// Call records in CSV.
+    Cdr,
+    /// Contacts in CSV.
+    Contacts,
+    /// Contacts in vCard.
+    Vcard,
 }
 
 #[derive(Debug, Subcommand)]
@@ -567,6 +623,11 @@ mod tests {
             "ringfence attack-mode off --tenant summit",
             "ringfence attack-mode status --json",
             "ringfence attack-mode",
+            "ringfence callers import contacts.csv --tenant summit --dry-run --json",
+            "ringfence callers import Master.csv --format cdr",
+            "ringfence callers show 330-555-0100",
+            "ringfence callers forget +13305550100 --tenant summit",
+            "ringfence callers --json",
             "ringfence explain 203.0.113.9",
             "ringfence fraud --json",
             "ringfence phones add remote alice --number +13305550107",

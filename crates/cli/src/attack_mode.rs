@@ -40,13 +40,7 @@ fn path(whom: &AttackedSites, seconds: Option<u64>) -> String {
     for (name, value) in fields {
         let Some(value) = value else { continue };
         path.push(if path.contains('?') { '&' } else { '?' });
-        let _ = write!(path, "{name}=");
-        for byte in value.bytes() {
-            let _ = match byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
-                true => write!(path, "{}", char::from(byte)),
-                false => write!(path, "%{byte:02X}"),
-            };
-        }
+        let _ = write!(path, "{name}={}", client::escaped(value));
     }
     path
 }

@@ -1,8 +1,9 @@
 //! Asking a running edge: HTTP over its Unix socket.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -61,6 +62,18 @@ pub(crate) fn socket_of(target: &Target) -> anyhow::Result<PathBuf> {
     Ok(loaded.config.edge.control)
 }
 
+/// A text as a part of a path or of a query (RFC 3986 §2.1).
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let _ = match byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            true => write!(out, "{}", char::from(byte)),
+            false => write!(out, "%{byte:02X}"),
+        };
+    }
+    out
+}
+
 /// One request; the answer as the JSON type that it is.
 pub(crate) fn ask<T: DeserializeOwned>(
     target: &Target,
@@ -72,18 +85,33 @@ pub(crate) fn ask<T: DeserializeOwned>(
         .map_err(|error| anyhow::anyhow!("the edge's answer does not read as expected: {error}"))
 }
 
+/// The same with something to hand over.
+pub(crate) fn tell<T: DeserializeOwned>(
+    target: &Target,
+    method: Method,
+    path: &str,
+    body: &impl serde::Serialize,
+) -> anyhow::Result<T> {
+    let body = Bytes::from(serde_json::to_vec(body)?);
+    let bytes = run(target, method, path, body)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| anyhow::anyhow!("the edge's answer does not read as expected: {error}"))
+}
+
 /// One request; the answer as the bytes of its JSON.
 pub(crate) fn ask_raw(target: &Target, method: Method, path: &str) -> anyhow::Result<Vec<u8>> {
+    run(target, method, path, Bytes::new())
+}
+
+fn run(target: &Target, method: Method, path: &str, body: Bytes) -> anyhow::Result<Vec<u8>> {
     let socket = socket_of(target)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(request(&socket, method, path))
-}
-
-async fn request(socket: &Path, method: Method, path: &str) -> anyhow::Result<Vec<u8>> {
-    let mut response = open(socket, method, path).await?;
-    read_all(&mut response).await
+    runtime.block_on(async {
+        let mut response = send(&socket, method, path, body).await?;
+        read_all(&mut response).await
+    })
 }
 
 /// Begins one request; its answer is read as it comes.
@@ -91,6 +119,15 @@ pub(crate) async fn open(
     socket: &Path,
     method: Method,
     path: &str,
+) -> anyhow::Result<Response<Incoming>> {
+    send(socket, method, path, Bytes::new()).await
+}
+
+async fn send(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Bytes,
 ) -> anyhow::Result<Response<Incoming>> {
     let stream = UnixStream::connect(socket)
         .await
@@ -110,7 +147,8 @@ pub(crate) async fn open(
         .method(method)
         .uri(path)
         .header("host", "ringfence")
-        .body(Empty::<Bytes>::new())?;
+        .header("content-type", "application/json")
+        .body(Full::new(body))?;
     let mut response = sender.send_request(request).await?;
     if response.status() != StatusCode::OK {
         let body = read_all(&mut response).await?;

@@ -6,6 +6,7 @@
 
 mod args;
 mod attack_mode;
+mod callers;
 mod capture;
 mod check;
 mod client;
@@ -105,6 +106,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
             None => show::blocks(&target, json),
             Some(BlocksCommand::Remove { address, .. }) => show::lift(&target, address, json),
         },
+        Command::Callers { command } => callers::run(&target, command, json, paint),
         Command::AttackMode { command } => attack_mode::run(&target, command, json, paint),
         Command::Explain { about } => show::explain(&target, &about, json, paint),
         Command::Registrations => show::registrations(&target, json, paint),

@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use ringfence_control::api::{
-    ApiError, AttackMode, CallRecord, Calls, CheckState, Doctor, HangUp, LineState, Lines, Records,
-    Reload, RouteAnswer, RouteOutcome, Status, Trace,
+    ApiError, AttackMode, CallRecord, CallerStanding, CallersImported, Calls, CheckState, Doctor,
+    HangUp, LineState, Lines, Records, Reload, RouteAnswer, RouteOutcome, Status, Trace,
 };
 use ringfence_edge::{Edge, Options, StartError, doctor};
 use serde::de::DeserializeOwned;
@@ -436,6 +436,67 @@ fn whom_the_business_called_is_known_after_a_restart() {
     let edge = Edge::start(config, Options::default()).unwrap();
     let again = Setup { net, folder, edge };
     assert_eq!(known(&again), 1);
+}
+
+#[test]
+fn numbers_are_imported_shown_and_forgotten() {
+    let setup = Setup::start(1);
+    let post = |body: serde_json::Value, expected: u16| {
+        let mut stream = UnixStream::connect(setup.edge.control_path()).unwrap();
+        let body = body.to_string();
+        let request = format!(
+            "POST /v1/callers HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(
+            answer.split(' ').nth(1),
+            Some(&*expected.to_string()),
+            "{answer}"
+        );
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    let order = |dry_run: bool| {
+        let texts = [
+            "(216) 555-0123",
+            "+44 (0)20 7946 0000",
+            "101",
+            "+13305550100",
+            "call me",
+            "12",
+        ];
+        let numbers: Vec<_> = texts
+            .iter()
+            .map(|text| serde_json::json!({"place": "line 2", "text": text}))
+            .collect();
+        serde_json::json!({"tenant": null, "talked": false, "dry_run": dry_run, "numbers": numbers})
+    };
+    for dry_run in [true, false, false] {
+        let done: CallersImported = serde_json::from_str(&post(order(dry_run), 200)).unwrap();
+        assert_eq!((done.taken, done.own), (2, 3), "{done:?}");
+        assert_eq!(done.refused.len(), 1);
+        assert_eq!(done.remembered, if dry_run { 0 } else { 2 });
+    }
+    let show = |method: &str, number: &str| -> CallerStanding {
+        api(&setup, method, &format!("/v1/callers/{number}"), 200)
+    };
+    let known = show("GET", "2165550123");
+    assert_eq!(
+        (known.number.as_str(), known.standing.as_str()),
+        ("+12165550123", "known")
+    );
+    assert_eq!(show("GET", "%2B442079460000").standing, "known");
+    assert_eq!(show("DELETE", "2165550123").standing, "stranger");
+    assert_eq!(show("GET", "2165550123").standing, "stranger");
+    let refused: ApiError = api(&setup, "GET", "/v1/callers/101", 400);
+    assert!(refused.error.contains("extension"), "{refused:?}");
+    post(
+        serde_json::json!({"tenant": "nobody", "talked": false, "dry_run": false, "numbers": []}),
+        404,
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ringfence_base::{HashKey, Instant, UnixTime};
-use ringfence_detect::callers::{CALLERS_MAX, Kept, KnownCallers, Talk};
+use ringfence_detect::callers::{CALLERS_MAX, Kept, KnownCallers, Standing, TALK_MIN, Talk};
 use ringfence_detect::event::{CallRef, SiteRef};
 use ringfence_detect::tdos::Gate;
 use ringfence_detect::tdos::baseline::HourOfWeek;
@@ -138,6 +138,46 @@ impl Lines {
             let caller = callers.key_of(number);
             callers.import(caller, now);
         }
+    }
+
+    /// Makes one number known, as a contact or as one that was talked with. What it was before.
+    pub fn import_one(&self, key: HashKey, number: &str, talked: bool, now: UnixTime) -> Standing {
+        let mut callers = self.callers(key);
+        let caller = callers.key_of(number);
+        let before = callers.standing(caller, now);
+        match talked {
+            false => callers.import(caller, now),
+            true if before != Standing::Known => {
+                let talk = Talk {
+                    outbound: false,
+                    duration: TALK_MIN,
+                    two_way: true,
+                    in_alarm: false,
+                };
+                callers.learn(caller, talk, now);
+            }
+            // To import a file twice makes nobody better known.
+            true => {}
+        }
+        before
+    }
+
+    /// How many numbers are remembered for the tenant.
+    pub fn callers_remembered(&self) -> usize {
+        self.callers.get().map_or(0, |callers| lock(callers).len())
+    }
+
+    /// What a number is to the tenant.
+    pub fn standing(&self, key: HashKey, number: &str, now: UnixTime) -> Standing {
+        let callers = self.callers(key);
+        callers.standing(callers.key_of(number), now)
+    }
+
+    /// A number is a stranger's from now on. Whether it was known.
+    pub fn forget(&self, key: HashKey, number: &str, now: UnixTime) -> bool {
+        let mut callers = self.callers(key);
+        let caller = callers.key_of(number);
+        callers.forget(caller, now)
     }
 
     /// Makes the tenant's table under a key that outlives the process, with what an earlier one wrote

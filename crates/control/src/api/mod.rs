@@ -7,6 +7,7 @@
 
 mod attack_mode;
 mod call;
+mod callers;
 mod capture;
 mod doctor;
 mod error;
@@ -24,6 +25,10 @@ mod trace;
 
 pub use attack_mode::{ATTACK_SECONDS_MAX, AttackMode, AttackQuery, SiteDefence};
 pub use call::{ActiveCall, ActiveLeg, ActiveMedia, CallState, Calls, HangUp};
+pub use callers::{
+    CallerStanding, CallersImport, CallersImported, GivenNumber, IMPORT_MAX, KnownCallersStatus,
+    Read, RefusedNumber, TenantCallers, read_number,
+};
 pub use capture::CaptureQuery;
 pub use doctor::{Check, CheckState, Doctor};
 pub use error::ApiError;
@@ -79,6 +84,12 @@ pub mod paths {
     /// `GET`, `POST` (on) and `DELETE` (off), with an [`AttackQuery`](super::AttackQuery):
     /// [`AttackMode`](super::AttackMode).
     pub const ATTACK_MODE: &str = "/v1/attack-mode";
+    /// `GET`: [`KnownCallersStatus`](super::KnownCallersStatus); `POST`, with a
+    /// [`CallersImport`](super::CallersImport) in JSON: [`CallersImported`](super::CallersImported).
+    pub const CALLERS: &str = "/v1/callers";
+    /// `GET` and `DELETE` (forgets it), with `?tenant=KEY`:
+    /// [`CallerStanding`](super::CallerStanding).
+    pub const CALLER: &str = "/v1/callers/{number}";
     /// `GET`: [`Doctor`](super::Doctor).
     pub const DOCTOR: &str = "/v1/doctor";
     /// `POST`: [`Reload`](super::Reload).

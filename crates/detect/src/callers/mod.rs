@@ -122,6 +122,18 @@ impl KnownCallers {
         }
     }
 
+    /// `caller` is a stranger from now on. Whether it was none.
+    pub fn forget(&mut self, caller: CallerKey, now: UnixTime) -> bool {
+        let Some(entry) = self.entries.get_mut(&caller) else {
+            return false;
+        };
+        let known = entry.weight_at(now) >= KNOWN_WEIGHT || entry.is_expected(now);
+        // It stays in the table, so that what is written down says so too.
+        (entry.weight, entry.as_of, entry.called) = (0.0, now, None);
+        entry.changed = true;
+        known
+    }
+
     /// What `caller` is now.
     pub fn standing(&self, caller: CallerKey, now: UnixTime) -> Standing {
         let Some(entry) = self.entries.get(&caller) else {
@@ -367,6 +379,17 @@ mod tests {
         };
         after.restore([mad]);
         assert_eq!(after.standing(key(3), day(0)), Standing::Stranger);
+    }
+
+    #[test]
+    fn a_caller_is_forgotten_and_that_is_written_down() {
+        let mut callers = KnownCallers::new(KEY, 100);
+        callers.import(key(1), day(0));
+        callers.take_changed(100);
+        assert!(callers.forget(key(1), day(0)));
+        assert!(!callers.forget(key(1), day(0)) && !callers.forget(key(2), day(0)));
+        assert_eq!(callers.standing(key(1), day(0)), Standing::Stranger);
+        assert_eq!(callers.take_changed(100)[0].weight, 0.0);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use ringfence_session::line_guard::Lines as SiteLines;
 use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
 use serde::Deserialize;
 
+use super::callers;
 use crate::capture::request::{self, CaptureError};
 use crate::clock::unix_now;
 use crate::entropy::SystemEntropy;
@@ -41,8 +42,8 @@ const RECORDS_DEFAULT: u32 = 100;
 /// Lines of the stream that wait for a slow reader.
 const FOLLOW_AHEAD: usize = 64;
 
-type Edge = State<Arc<Shared>>;
-type Answer<T> = Result<Json<T>, Fault>;
+pub(super) type Edge = State<Arc<Shared>>;
+pub(super) type Answer<T> = Result<Json<T>, Fault>;
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -70,6 +71,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
                 .post(attack_mode_on)
                 .delete(attack_mode_off),
         )
+        .route(paths::CALLERS, get(callers::status).post(callers::import))
+        .route(paths::CALLER, get(callers::show).delete(callers::forget))
         .route(paths::DOCTOR, get(check_up))
         .route(paths::RELOAD, post(reload))
         .route(paths::DRAIN, post(drain))
@@ -415,13 +418,13 @@ fn parse_id(text: &str) -> Result<CallId, Fault> {
 }
 
 /// An answer that is no success.
-struct Fault {
-    status: StatusCode,
-    body: ApiError,
+pub(super) struct Fault {
+    pub(super) status: StatusCode,
+    pub(super) body: ApiError,
 }
 
 impl Fault {
-    fn not_found(error: &str, fix: &str) -> Fault {
+    pub(super) fn not_found(error: &str, fix: &str) -> Fault {
         Fault {
             status: StatusCode::NOT_FOUND,
             body: ApiError::new(error, fix),

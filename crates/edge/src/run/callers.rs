@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ringfence_base::{Entropy, HashKey, UnixTime};
-use ringfence_session::line_guard::tenant_lines;
+use ringfence_session::line_guard::{Lines, tenant_lines};
 use ringfence_session::plan::{Plan, Tenant};
 use ringfence_store::{Callers, Records, SqliteRecords};
 use tokio::runtime::Runtime;
@@ -72,6 +72,21 @@ impl CallersKeeper {
         }
     }
 
+    /// The key of all tables.
+    pub(crate) const fn key(&self) -> HashKey {
+        self.key
+    }
+
+    /// Where the tenant's table is; none without a site.
+    pub(crate) fn lines<'a>(&self, plan: &'a Plan, tenant: &Tenant) -> Option<&'a Lines> {
+        lines_of(plan, tenant)
+    }
+
+    /// How many numbers are remembered for a tenant.
+    pub(crate) fn remembered(&self, plan: &Plan, tenant: &Tenant) -> usize {
+        lines_of(plan, tenant).map_or(0, Lines::callers_remembered)
+    }
+
     /// Hands what has changed to the writer of records. What finds no room waits for the next time.
     pub(crate) fn save(&self, plan: &Plan) {
         for tenant in &plan.tenants {
@@ -89,10 +104,7 @@ impl CallersKeeper {
     }
 }
 
-fn lines_of<'a>(
-    plan: &'a Plan,
-    tenant: &Tenant,
-) -> Option<&'a ringfence_session::line_guard::Lines> {
+fn lines_of<'a>(plan: &'a Plan, tenant: &Tenant) -> Option<&'a Lines> {
     let mut sites = plan.sites.iter();
     let site = sites.find(|site| {
         plan.tenant_of(site)

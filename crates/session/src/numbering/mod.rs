@@ -164,6 +164,21 @@ impl From<E164> for Number {
     }
 }
 
+/// A number as it is written in `country` (ISO 3166 alpha-2), without separators, in international
+/// form: `+` and digits. `None`: it is no subscriber's number there.
+///
+/// ```
+/// use ringfence_session::numbering::e164_of;
+///
+/// assert_eq!(e164_of("GB", "02079460000").as_deref(), Some("+442079460000"));
+/// assert_eq!(e164_of("GB", "+13305550100").as_deref(), Some("+13305550100"));
+/// assert_eq!(e164_of("GB", "101"), None);
+/// ```
+pub fn e164_of(country: &str, text: &str) -> Option<String> {
+    let number = read_e164(text, NumbersIn::Auto, numbering_plan(country))?;
+    Some(number.to_string())
+}
+
 fn read_e164(text: &str, form: NumbersIn, plan: Option<&NumberingPlan>) -> Option<E164> {
     if let Some(digits) = text.strip_prefix('+') {
         return E164::new(digits);
