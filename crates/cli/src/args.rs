@@ -113,6 +113,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<CallersCommand>,
     },
+    /// Detectors that are data: test them, see what they find, change their modes.
+    Scenario {
+        #[command(subcommand)]
+        command: ScenarioCommand,
+    },
     /// Say that calls hold the lines: strangers are asked by voice until it ends by itself.
     AttackMode {
         #[command(subcommand)]
@@ -168,6 +173,36 @@ pub(crate) enum CallersCommand {
         #[arg(long, value_name = "NAME")]
         tenant: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScenarioCommand {
+    /// The scenarios of a running edge: their modes, and what they have found.
+    List,
+    /// Run scenarios on the traces beside them, and compare with what is expected.
+    Test {
+        /// A folder of scenarios, the folder of one, or a scenario.toml; without it those that are
+        /// shipped.
+        #[arg(value_name = "PATH")]
+        path: Option<PathBuf>,
+    },
+    /// Let a scenario act, or only look, from now on: until its file changes or the edge ends.
+    Mode {
+        /// Its name.
+        name: String,
+        /// observe or enforce.
+        #[arg(value_enum)]
+        mode: ScenarioModeName,
+    },
+}
+
+/// What becomes of what a scenario finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ScenarioModeName {
+    /// An incident is noted.
+    Observe,
+    /// The ladder hears of it, too.
+    Enforce,
 }
 
 /// What a file of callers is.
@@ -513,6 +548,10 @@ pub(crate) struct ReplayOptions {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) local: Vec<std::net::IpAddr>,
 
+    /// Run these scenarios, too: a folder of them, the folder of one, or a scenario.toml.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) scenario: Vec<PathBuf>,
+
     /// A line for each SIP message: its number, the score of its source and the marks in it.
     #[arg(long)]
     pub(crate) per_message: bool,
@@ -614,6 +653,7 @@ mod tests {
             "ringfence route test +13125550001 --from +13305550101 --at 19:00 --json",
             "ringfence capture -w calls.pcapng --number +13305550100 --rtp --for 30s --size 10M",
             "ringfence replay attack.pcapng --site hq --per-message --json",
+            "ringfence replay attack.pcapng --scenario scenarios",
             "ringfence incidents --limit 5 --json",
             "ringfence blocks",
             "ringfence blocks remove 203.0.113.9 --json",
@@ -628,6 +668,10 @@ mod tests {
             "ringfence callers show 330-555-0100",
             "ringfence callers forget +13305550100 --tenant summit",
             "ringfence callers --json",
+            "ringfence scenario test scenarios --json",
+            "ringfence scenario test",
+            "ringfence scenario list --json",
+            "ringfence scenario mode options-probing enforce",
             "ringfence explain 203.0.113.9",
             "ringfence fraud --json",
             "ringfence phones add remote alice --number +13305550107",

@@ -20,6 +20,7 @@ mod profiles;
 mod replay;
 mod route;
 mod run;
+mod scenario;
 mod show;
 mod sim;
 
@@ -106,6 +107,7 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
             None => show::blocks(&target, json),
             Some(BlocksCommand::Remove { address, .. }) => show::lift(&target, address, json),
         },
+        Command::Scenario { command } => scenario::run(&target, command, json, paint),
         Command::Callers { command } => callers::run(&target, command, json, paint),
         Command::AttackMode { command } => attack_mode::run(&target, command, json, paint),
         Command::Explain { about } => show::explain(&target, &about, json, paint),

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use ringfence_base::text::Escaped;
-use ringfence_control::config;
+use ringfence_control::{config, scenario};
 use ringfence_detect::event::PeerRef;
 use ringfence_detect::own::Network;
 use ringfence_edge::resolve::resolve;
@@ -54,6 +54,15 @@ fn setting(target: &Target, options: &ReplayOptions) -> anyhow::Result<Setting> 
         local: options.local.clone(),
         ..Setting::default()
     };
+    for path in &options.scenario {
+        let scenarios = scenario::load(path)?;
+        anyhow::ensure!(
+            !scenarios.is_empty(),
+            "{}: there is no scenario in this folder",
+            path.display()
+        );
+        setting.scenarios.extend(scenarios);
+    }
     let wanted = options.site.is_some() || target.config != config_by_default();
     if !wanted && !target.config.exists() {
         return Ok(setting);

@@ -136,6 +136,7 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
         edge: running.edge.clone(),
         detect: wanted.detect,
         firewall: running.firewall,
+        scenarios: wanted.scenarios.clone(),
         limits: Limits {
             trace_bytes: running.limits.trace_bytes,
             ..wanted.limits
@@ -289,6 +290,12 @@ fn detect(values: &mut Flat, config: &Config) {
     values.restart("firewall", config.firewall.as_str());
     for kind in ringfence_detect::finding::Kind::ALL {
         values.now(kind.as_str(), config.detect.of(kind).as_str());
+    }
+    values.table("scenario".to_owned());
+    for scenario in &config.scenarios {
+        let (mode, limit) = (scenario.mode.as_str(), scenario.limit);
+        let words = format!("{mode}, {limit} in {}", spoken(scenario.within));
+        values.now(&scenario.name, words);
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`compile`](mod@compile) turns a [`Config`] into the `Plan` that the call path uses.
 //! - [`diff`](mod@diff) says what a changed file changes, and what of it needs a restart.
 //! - [`vault`] keeps the secrets of phones, as digests and encrypted.
+//! - [`scenario`] reads detectors that are data, and tests them on their traces.
 //! - [`certificate`] says when a certificate ends.
 //! - [`api`] holds the versioned JSON types that the edge serves and the command line reads.
 //!
@@ -18,6 +19,7 @@ pub mod config;
 pub mod diff;
 pub mod profile;
 pub mod rehearse;
+pub mod scenario;
 pub mod vault;
 
 pub use compile::compile;

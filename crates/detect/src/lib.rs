@@ -14,6 +14,7 @@
 //! | what happened: the way in | [`event`] |
 //! | toll fraud, stopped before the call is set up | [`fraud`] |
 //! | parts of events out of a message | [`reading`] |
+//! | detectors that are data | [`scenario`] |
 //! | short texts of peers, kept in place | [`name`] |
 //! | how a message is built, whatever it calls itself | [`fingerprint`] |
 //! | counting much in little memory | [`sketch`] |
@@ -34,6 +35,7 @@ pub mod ladder;
 pub mod name;
 pub mod own;
 pub mod reading;
+pub mod scenario;
 pub mod sketch;
 pub mod tdos;
 pub mod watch;

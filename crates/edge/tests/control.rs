@@ -10,7 +10,8 @@ use std::path::Path;
 
 use ringfence_control::api::{
     ApiError, AttackMode, CallRecord, CallerStanding, CallersImported, Calls, CheckState, Doctor,
-    HangUp, LineState, Lines, Records, Reload, RouteAnswer, RouteOutcome, Status, Trace,
+    HangUp, LineState, Lines, Records, Reload, RouteAnswer, RouteOutcome, ScenarioList, Status,
+    Trace,
 };
 use ringfence_edge::{Edge, Options, StartError, doctor};
 use serde::de::DeserializeOwned;
@@ -497,6 +498,55 @@ fn numbers_are_imported_shown_and_forgotten() {
         serde_json::json!({"tenant": "nobody", "talked": false, "dry_run": false, "numbers": []}),
         404,
     );
+}
+
+#[test]
+fn a_users_scenario_finds_on_live_traffic_and_a_broken_one_leaves_the_running_set() {
+    let net = Net::new();
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("scenarios/knocks/scenario.toml");
+    std::fs::create_dir_all(scenario.parent().unwrap()).unwrap();
+    let good = "name = \"knocks\"\nsays = \"A stranger knocks.\"\nfinds = \"scan\"\nlimit = 3\n\
+                within = \"10m\"\ngroup = [\"address\"]\n[when]\nwhat = \"refused\"\nmethod = \"OPTIONS\"\n";
+    std::fs::write(&scenario, good).unwrap();
+    let text = net.config("workers = 1", "[detect]\nscenarios = \"scenarios\"");
+    let file = write_config(folder.path(), &text);
+    let loaded = ringfence_control::load(&file).unwrap();
+    let edge = Edge::start(loaded.config, Options::default()).unwrap();
+    let setup = Setup { net, folder, edge };
+    let knocks = |list: ScenarioList| {
+        let mut all = list.scenarios.into_iter();
+        all.find(|it| it.name == "knocks").expect("it is there")
+    };
+    let listed = || knocks(api(&setup, "GET", "/v1/scenarios", 200));
+    assert_eq!((listed().mode.as_str(), listed().found), ("observe", 0));
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..3 {
+        let text = format!(
+            "OPTIONS sip:100@{0} SIP/2.0\r\nVia: SIP/2.0/UDP {1};branch=z9hG4bK{number}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@{1}>;tag={number}\r\nTo: <sip:100@{0}>\r\n\
+             Call-ID: {number}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+            setup.outside(),
+            stranger.local_addr().unwrap(),
+        );
+        stranger.send_to(text.as_bytes(), setup.outside()).unwrap();
+    }
+    eventually("the finding", || (listed().found == 1).then_some(()));
+    let path = "/v1/scenarios/knocks?mode=enforce";
+    assert_eq!(knocks(api(&setup, "POST", path, 200)).mode, "enforce");
+    let _: ApiError = api(&setup, "POST", "/v1/scenarios/nobody?mode=enforce", 404);
+    let _: ApiError = api(&setup, "POST", "/v1/scenarios/knocks?mode=maybe", 400);
+    std::fs::write(&scenario, good.replace("limit = 3", "limit = 0")).unwrap();
+    let refused: Reload = api(&setup, "POST", "/v1/reload", 200);
+    assert!(!refused.applied);
+    let said = format!("{refused:?}");
+    assert!(said.contains("scenario.toml:4: limit"), "{said}");
+    assert_eq!((listed().mode.as_str(), listed().found), ("enforce", 1));
+    // An unchanged file changes nothing, the mode included.
+    std::fs::write(&scenario, good).unwrap();
+    let applied: Reload = api(&setup, "POST", "/v1/reload", 200);
+    assert!(applied.applied);
+    assert_eq!((listed().mode.as_str(), listed().found), ("enforce", 1));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use ringfence_detect::finding::{Incident, Kind, Subject};
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::own::{Network, place_of};
 use ringfence_detect::reading;
+use ringfence_detect::scenario::Scenario;
 use ringfence_detect::watch::{Limits, Verdict, Watch};
 use ringfence_sip::Message;
 
@@ -41,6 +42,8 @@ pub struct Setting {
     pub local: Vec<IpAddr>,
     /// What is enforced.
     pub modes: Modes,
+    /// Detectors that are data, beside the built-in ones.
+    pub scenarios: Vec<Scenario>,
 }
 
 /// What came of a capture.
@@ -195,6 +198,7 @@ impl Machine {
             .iter()
             .map(|(network, peer, _)| (*network, *peer));
         watch.set_peers(Instant::ZERO, peers.collect());
+        watch.set_scenarios(setting.scenarios.clone());
         Machine {
             watch,
             outcomes: Outcomes::new(key, setting.peers.clone(), setting.local.clone()),

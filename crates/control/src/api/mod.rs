@@ -18,6 +18,7 @@ mod record;
 mod registration;
 mod reload;
 mod route;
+mod scenarios;
 mod spending;
 mod status;
 mod time;
@@ -42,6 +43,7 @@ pub use record::{CallRecord, RecordLeg, RecordMedia, Records};
 pub use registration::{OtherBinding, Registration, Registrations, judge_registration};
 pub use reload::{ChangeView, Reload};
 pub use route::{RouteAnswer, RouteOutcome, RouteQuery, RouteStep, RouteWay};
+pub use scenarios::{ScenarioList, ScenarioMode, ScenarioView};
 pub use spending::{ClassSpending, Spending, Stopped, TenantSpending};
 pub use status::{ConfigStatus, ListenerStatus, MemoryStatus, RecordsState, RecordsStatus, Status};
 pub use time::Timestamp;
@@ -90,6 +92,11 @@ pub mod paths {
     /// `GET` and `DELETE` (forgets it), with `?tenant=KEY`:
     /// [`CallerStanding`](super::CallerStanding).
     pub const CALLER: &str = "/v1/callers/{number}";
+    /// `GET`: [`ScenarioList`](super::ScenarioList).
+    pub const SCENARIOS: &str = "/v1/scenarios";
+    /// `POST`, with a [`ScenarioMode`](super::ScenarioMode) as its query:
+    /// [`ScenarioList`](super::ScenarioList).
+    pub const SCENARIO: &str = "/v1/scenarios/{name}";
     /// `GET`: [`Doctor`](super::Doctor).
     pub const DOCTOR: &str = "/v1/doctor";
     /// `POST`: [`Reload`](super::Reload).

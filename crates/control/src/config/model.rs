@@ -11,6 +11,7 @@ use ringfence_base::Secret;
 use ringfence_base::net::Transport;
 use ringfence_detect::fraud::policy::Policy;
 use ringfence_detect::ladder::Modes;
+use ringfence_detect::scenario::Scenario;
 use ringfence_media::voice::{Language, Prompts};
 use ringfence_rtp::srtp::Suite;
 use ringfence_session::account::Registering;
@@ -36,6 +37,8 @@ pub struct Config {
     pub detect: Modes,
     /// `detect.firewall`: who drops what blocked sources send.
     pub firewall: FirewallUse,
+    /// The built-in scenarios, and those of `detect.scenarios`.
+    pub scenarios: Vec<Scenario>,
     /// `[listen.NAME]`.
     pub listeners: Vec<Listen>,
     /// `[tenant.NAME]`.

@@ -4,6 +4,7 @@
 use ringfence_detect::decision::Mode;
 use ringfence_detect::finding::Kind;
 use ringfence_detect::ladder::Modes;
+use ringfence_detect::scenario::Scenario;
 use toml::de::DeTable;
 
 use super::model::FirewallUse;
@@ -11,9 +12,13 @@ use super::report::Report;
 use super::suggest::nearest;
 use super::table::Section;
 use super::values::Fault;
+use crate::scenario;
 
 /// Reads it; it may be missing.
-pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> (Modes, FirewallUse) {
+pub(super) fn read(
+    report: &mut Report<'_>,
+    table: Option<&DeTable<'_>>,
+) -> (Modes, FirewallUse, Vec<Scenario>) {
     let empty = DeTable::new();
     let mut section = Section::new(report, "detect", table.unwrap_or(&empty));
     let mode = section.one_of(
@@ -40,6 +45,15 @@ pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> (Mod
             ("off", FirewallUse::Off),
         ],
     );
+    let folder = section.path("scenarios");
+    let scenarios = scenario::all(folder.as_deref()).unwrap_or_else(|errors| {
+        for error in errors {
+            let fix = "`ringfence scenario test` tests a folder of them";
+            let report = section.report();
+            report.error("detect.scenarios", error.to_string(), fix);
+        }
+        Vec::new()
+    });
     section.finish();
     for kind in observe {
         modes.set(kind, Mode::Observe);
@@ -47,7 +61,7 @@ pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> (Mod
     for kind in enforce {
         modes.set(kind, Mode::Enforce);
     }
-    (modes, firewall.unwrap_or_default())
+    (modes, firewall.unwrap_or_default(), scenarios)
 }
 
 fn kind(text: &str) -> Result<Kind, Fault> {

@@ -26,6 +26,7 @@ use crate::finding::{Confidence, Finding, Incident, Kind, Subject, Value};
 use crate::ladder::{Ladder, Modes, Outcome};
 use crate::name::Name;
 use crate::own::{Network, NeverBan, OwnSet, place_of};
+use crate::scenario::{Scenario, Scenarios};
 use crate::sketch::{Heavy, Tier, Tiered};
 use accounts::Accounts;
 pub use accounts::pair_of;
@@ -149,6 +150,7 @@ pub struct Watch {
     waiting: VecDeque<Waiting>,
     /// All accounts that there are; none if somebody else knows them.
     existing: Option<KeyedSet<u64>>,
+    scenarios: Scenarios,
     incidents: Tiered<(Kind, Subject), Open>,
     verdicts: BoundedQueue<Verdict>,
     counters: Counters,
@@ -167,6 +169,7 @@ impl Watch {
             programs: Programs::new(key, limits.programs),
             waiting: VecDeque::new(),
             existing: None,
+            scenarios: Scenarios::new(key),
             incidents: Tiered::new(key, limits.incidents),
             verdicts: BoundedQueue::new(VERDICTS_MAX),
             counters: Counters::default(),
@@ -187,6 +190,21 @@ impl Watch {
             existing.extend(accounts.into_iter().map(|name| name.hash()));
             existing
         });
+    }
+
+    /// Uses these scenarios from now on, beside the built-in detectors.
+    pub fn set_scenarios(&mut self, scenarios: Vec<Scenario>) {
+        self.scenarios.set(scenarios);
+    }
+
+    /// Changes the mode of one scenario; whether it is there.
+    pub fn set_scenario_mode(&mut self, name: &str, mode: Mode) -> bool {
+        self.scenarios.set_mode(name, mode)
+    }
+
+    /// The scenarios, with what they have done.
+    pub const fn scenarios(&self) -> &Scenarios {
+        &self.scenarios
     }
 
     /// Which kinds of finding are enforced.
@@ -273,6 +291,18 @@ impl Watch {
             } => self.on_forged(now, event, method, forgery, call),
             What::Call { call, step, .. } => self.on_call(now, event, call, step),
             What::Request(_) | What::StrayResponse => {}
+        }
+        if !self.scenarios.is_empty() {
+            for (_, mode, mut finding) in self.scenarios.on_event(event) {
+                match mode {
+                    Mode::Enforce => self.found(now, finding),
+                    Mode::Observe => {
+                        finding.expires = finding.last + INCIDENT_QUIET;
+                        self.counters.findings += 1;
+                        self.enter(now, &finding);
+                    }
+                }
+            }
         }
     }
 
@@ -372,6 +402,7 @@ impl Watch {
             + self.sources.memory()
             + self.accounts.memory()
             + self.programs.memory()
+            + self.scenarios.memory()
             + self.waiting.capacity() * size_of::<Waiting>()
             + self.incidents.memory()
             + self.incidents.len() * size_of::<Incident>()

@@ -16,9 +16,11 @@ use http_body_util::channel::{Channel, Sender};
 use ringfence_control::api::{
     ATTACK_SECONDS_MAX, ApiError, AttackMode, AttackQuery, Blocks, CallRecord, Calls, CaptureQuery,
     Explanation, HangUp, Incidents, Lifted, Lines, Phones, Records as RecordsPage, Registrations,
-    Reload, RouteAnswer, RouteQuery, SiteDefence, Spending, Status, Trace, paths,
+    Reload, RouteAnswer, RouteQuery, ScenarioList, ScenarioMode, SiteDefence, Spending, Status,
+    Trace, paths,
 };
 use ringfence_control::rehearse::rehearse;
+use ringfence_detect::decision::Mode;
 use ringfence_session::call_id::CallId;
 use ringfence_session::line_guard::Lines as SiteLines;
 use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
@@ -73,6 +75,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         )
         .route(paths::CALLERS, get(callers::status).post(callers::import))
         .route(paths::CALLER, get(callers::show).delete(callers::forget))
+        .route(paths::SCENARIOS, get(scenarios))
+        .route(paths::SCENARIO, post(scenario_mode))
         .route(paths::DOCTOR, get(check_up))
         .route(paths::RELOAD, post(reload))
         .route(paths::DRAIN, post(drain))
@@ -277,6 +281,50 @@ async fn explain(State(shared): Edge, Query(query): Query<ExplainQuery>) -> Answ
     }
     explanation.past = past;
     Ok(Json(explanation))
+}
+
+async fn scenarios(State(shared): Edge) -> Answer<ScenarioList> {
+    scenario_list(&shared, None).await
+}
+
+/// Holds until the file of the scenario changes, or the edge ends.
+async fn scenario_mode(
+    State(shared): Edge,
+    Path(name): Path<String>,
+    Query(query): Query<ScenarioMode>,
+) -> Answer<ScenarioList> {
+    let mode = match query.mode.as_str() {
+        "observe" => Mode::Observe,
+        "enforce" => Mode::Enforce,
+        _ => {
+            let error = "a scenario has no such mode";
+            return Err(Fault {
+                status: StatusCode::BAD_REQUEST,
+                body: ApiError::new(error, "write observe or enforce"),
+            });
+        }
+    };
+    tracing::warn!(
+        name,
+        mode = mode.as_str(),
+        "the mode of a scenario is changed"
+    );
+    scenario_list(&shared, Some((name, mode))).await
+}
+
+async fn scenario_list(shared: &Shared, change: Option<(String, Mode)>) -> Answer<ScenarioList> {
+    let question = |answer| Question::Scenarios(change, answer);
+    let scenarios = shared
+        .judge
+        .ask(question)
+        .await
+        .ok_or_else(Fault::no_judge)?;
+    let fix = "`ringfence scenario list` shows all of them";
+    let scenarios = scenarios.ok_or_else(|| Fault::not_found("there is no such scenario", fix))?;
+    Ok(Json(ScenarioList {
+        at: unix_now().into(),
+        scenarios,
+    }))
 }
 
 async fn attack_mode(State(shared): Edge, Query(query): Query<AttackQuery>) -> Answer<AttackMode> {

@@ -21,11 +21,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ringfence_base::time::WallAnchor;
 use ringfence_base::{HashKey, Instant};
-use ringfence_control::api::{Explanation, Judgement};
+use ringfence_control::api::{Explanation, Judgement, ScenarioView};
+use ringfence_detect::decision::Mode;
 use ringfence_detect::event::{Event, PeerRef};
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::name::Name;
 use ringfence_detect::own::Network;
+use ringfence_detect::scenario::Scenario;
 use ringfence_detect::watch::{Counters, Limits, Verdict, Watch};
 use ringfence_session::plan::{PeerKind, Plan};
 use tokio::sync::oneshot;
@@ -53,7 +55,7 @@ pub(crate) enum Work {
     /// Something was seen.
     Event(Event),
     /// The configuration: who is the customer's own, and what is enforced.
-    Plan(Arc<Plan>, Modes),
+    Plan(Arc<Plan>, Modes, Vec<Scenario>),
     /// A registration that an earlier process saw.
     Place(IpAddr, Box<str>),
     /// A question.
@@ -70,6 +72,11 @@ pub(crate) enum Question {
     Blocks(oneshot::Sender<Vec<Judgement>>),
     /// Take back what is in force against an address, or all of it.
     Lift(Option<IpAddr>, oneshot::Sender<u64>),
+    /// The scenarios, after the mode of one was changed if one is named. `None`: there is no such.
+    Scenarios(
+        Option<(String, Mode)>,
+        oneshot::Sender<Option<Vec<ScenarioView>>>,
+    ),
     /// What is known of an address.
     Explain(IpAddr, oneshot::Sender<Explanation>),
 }
@@ -266,8 +273,9 @@ impl Judge {
     fn take(&mut self, now: Instant, work: Work) -> bool {
         match work {
             Work::Event(event) => self.watch.handle_event(now, &event),
-            Work::Plan(plan, modes) => {
+            Work::Plan(plan, modes, scenarios) => {
                 self.watch.set_peers(now, networks(&plan));
+                self.watch.set_scenarios(scenarios);
                 self.watch.set_accounts(accounts(&plan, self.ends.key));
                 self.watch.set_modes(modes);
                 self.plan = plan;
@@ -301,6 +309,21 @@ impl Judge {
                 let firewall = self.firewall.as_ref();
                 let told = all.map(|decision| words.standing(now, decision, firewall));
                 let _ = answer.send(told.collect());
+            }
+            Question::Scenarios(change, answer) => {
+                let known =
+                    change.is_none_or(|(name, mode)| self.watch.set_scenario_mode(&name, mode));
+                let all = self.watch.scenarios().iter();
+                let told = all.map(|(scenario, mode, tally)| ScenarioView {
+                    name: scenario.name.clone(),
+                    says: scenario.says.clone(),
+                    finds: scenario.kind.as_str().to_owned(),
+                    technique: scenario.kind.technique().to_owned(),
+                    mode: mode.as_str().to_owned(),
+                    matched: tally.matched,
+                    found: tally.found,
+                });
+                let _ = answer.send(known.then(|| told.collect()));
             }
             Question::Explain(address, answer) => {
                 let _ = answer.send(words.explain(now, &self.watch, address));

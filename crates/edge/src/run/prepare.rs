@@ -190,7 +190,11 @@ impl Shared {
         self.tell_reload(&prepared.reload)
             .map_err(ReloadError::Worker)?;
         let judge = &self.judge;
-        judge.send(Work::Plan(Arc::clone(&plan), config.detect));
+        judge.send(Work::Plan(
+            Arc::clone(&plan),
+            config.detect,
+            config.scenarios.clone(),
+        ));
         let waiting = changes
             .iter()
             .filter(|change| change.effect == Effect::Restart);

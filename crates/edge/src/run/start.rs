@@ -126,7 +126,11 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let clock = Clock::start();
     let (judge, docket) = judge::open(HashKey::generate(&mut SystemEntropy::new()));
     // First, while there is room: the judge does not run yet.
-    judge.send(Work::Plan(Arc::clone(&prepared.reload.plan), config.detect));
+    judge.send(Work::Plan(
+        Arc::clone(&prepared.reload.plan),
+        config.detect,
+        config.scenarios.clone(),
+    ));
     restore_registrations(&runtime, &store, &prepared.reload.plan, &judge);
     let (sender, queue) = RecordSender::new(WAITING_MAX);
     let callers = CallersKeeper::open(&config.edge.data, sender.clone());
