@@ -19,8 +19,10 @@ use ringfence_control::api::{self, Reload};
 use ringfence_control::config::Config;
 use ringfence_dialog::TimerTable;
 use ringfence_session::call_id::CallId;
+use tokio::sync::oneshot;
 
-use crate::judge::Work;
+use crate::clock::unix_now;
+use crate::judge::{Question, Work};
 use crate::records::RecordsThread;
 use crate::view;
 use crate::worker::mailbox::Command;
@@ -155,6 +157,34 @@ impl Edge {
     /// Ends a call; whether it was there. Blocks for one turn of its worker.
     pub fn hang_up(&self, id: CallId) -> Result<bool, WorkerSilent> {
         self.blocking(self.shared.hang_up(id))
+    }
+
+    /// Incidents that are open, the latest first. Blocks until the judge has answered, which it does
+    /// between two batches of events; not for async code. `None`: it does not answer.
+    pub fn incidents(&self) -> Option<Vec<api::Judgement>> {
+        self.ask_judge(Question::Incidents)
+    }
+
+    /// What is in force against whom. Blocks like [`Edge::incidents`].
+    pub fn blocks(&self) -> Option<Vec<api::Judgement>> {
+        self.ask_judge(Question::Blocks)
+    }
+
+    /// How the sites stand against floods of calls.
+    pub fn defences(&self) -> Vec<api::SiteDefence> {
+        let plan = Arc::clone(&self.shared.applied.load().plan);
+        let (now, at) = (self.shared.clock.now(), unix_now());
+        let sites = plan.sites.iter();
+        sites
+            .map(|site| api::SiteDefence::new(&plan, site, now, at))
+            .collect()
+    }
+
+    fn ask_judge<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.shared.judge.send(Work::Ask(question(answer)));
+        // A judge that has ended drops the question, and with it the other end.
+        asked.then(|| answered.blocking_recv().ok()).flatten()
     }
 
     fn wish(&self, wish: Wish) {
