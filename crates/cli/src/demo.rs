@@ -1,6 +1,8 @@
 //! `ringfence demo`: the real edge on real sockets, between simulated peers.
 #![allow(clippy::disallowed_methods)] // the demo lives in real time
 
+mod attacked;
+
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -18,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use self::attacked::Attacked;
 use crate::Exit;
 use crate::args::DemoOptions;
 use crate::paint::{Paint, Tone, seconds};
@@ -58,9 +61,13 @@ pub(crate) fn demo(options: &DemoOptions, json: bool) -> anyhow::Result<Exit> {
     let places = Places::find()?;
     let certificates = Certificates::make(&folder, &places)?;
     let file = folder.join("ringfence.toml");
-    fs::write(&file, places.configuration())?;
+    let attacked = Attacked::find()?;
+    attacked.write_phones(&folder)?;
+    let text = places.configuration() + &attacked.configuration();
+    fs::write(&file, text)?;
     let loaded = config::load(&file)?;
     let edge = Edge::start(loaded.config, Options::default()).context("the edge does not start")?;
+    let edge = Arc::new(edge);
     let demo = Demo::start(DemoConfig {
         edge_outside_tls: SocketAddr::new(places.edge_outside, places.outside_tls),
         edge_outside_udp: SocketAddr::new(places.edge_outside, places.outside_udp),
@@ -78,6 +85,15 @@ pub(crate) fn demo(options: &DemoOptions, json: bool) -> anyhow::Result<Exit> {
         seed: options.seed,
         calls_per_second: options.rate,
         talk: TALK,
+        siege: attacked.siege(
+            &edge,
+            (
+                SocketAddr::new(places.edge_outside, places.outside_udp),
+                SocketAddr::new(places.edge_inside, places.inside_udp),
+            ),
+            options.length,
+            options.seed,
+        ),
     })
     .context("the simulated peers do not start")?;
     let end = options.length.map(|length| Instant::now() + length);
@@ -178,7 +194,7 @@ fn board(edge: &Edge, paint: Paint) -> String {
 fn line(passed: u64, report: &Report) -> String {
     let (calls, media, attacker) = (report.calls, report.media, report.attacker);
     format!(
-        "{:>5} calls {}/{}/{}  lost {}/{}  audio {}  leaks {}  attacker {} requests, {} bytes back",
+        "{:>5} calls {}/{}/{}  lost {}/{}  audio {}  leaks {}  attacker {} requests, {} bytes back{}",
         seconds(passed),
         calls.tried,
         calls.answered,
@@ -193,6 +209,7 @@ fn line(passed: u64, report: &Report) -> String {
         report.leaks,
         attacker.requests,
         attacker.bytes_answered,
+        attacked::line(report),
     )
 }
 
@@ -212,7 +229,7 @@ fn summary(report: &Report, paint: Paint) -> String {
         "calls     {} tried, {} answered, {} ended normally; ringing after {} ms (p99 {} ms)\n\
          sound     {}; {}; {}\n\
          hidden    {}\n\
-         attacker  {} requests, {} bytes sent, {}, {}, {}\n",
+         scanner   {} requests, {} bytes sent, {}, {}, {}\n",
         calls.tried,
         calls.answered,
         calls.ended_normally,
@@ -240,7 +257,7 @@ fn summary(report: &Report, paint: Paint) -> String {
             attacker.calls_placed == 0,
             format!("{} calls placed", attacker.calls_placed)
         ),
-    )
+    ) + &attacked::summary(report, paint)
 }
 
 impl Places {

@@ -11,6 +11,7 @@ mod audio;
 mod endpoint;
 mod leaks;
 mod report;
+mod siege;
 mod totals;
 mod wire;
 
@@ -30,6 +31,10 @@ use self::attacker::Target;
 use self::endpoint::{Endpoint, Role};
 use self::leaks::Secrets;
 pub use self::report::{Attacker, Calls, Media, Percentiles, Report, Way};
+pub use self::siege::{
+    Attackers, Flood, Fraudster, Guesser, LENGTH_MIN, Legitimate, Noticed, PhoneUser, Screening,
+    Seen, Share, Siege, SiegeConfig,
+};
 use self::totals::Totals;
 use self::wire::Wire;
 
@@ -64,6 +69,8 @@ pub struct DemoConfig {
     pub calls_per_second: f64,
     /// How long each end of a call speaks.
     pub talk: Duration,
+    /// The attacks beside the scanner; none where the demo is too short for them.
+    pub siege: Option<SiegeConfig>,
 }
 
 /// The peers at work.
@@ -73,6 +80,7 @@ pub struct Demo {
     totals: Arc<Mutex<Totals>>,
     peers: Vec<JoinHandle<()>>,
     attacker: Option<JoinHandle<()>>,
+    siege: Option<siege::Running>,
 }
 
 /// How long the last calls may take to end once no new ones are placed.
@@ -122,6 +130,10 @@ impl Demo {
             let thread = std::thread::Builder::new().name(format!("demo-{name}"));
             peers.push(thread.spawn(move || endpoint.run(clock, &stop, PATIENCE))?);
         }
+        let siege = match &config.siege {
+            Some(siege) => Some(siege::Running::start(siege.clone(), &secrets, &totals)?),
+            None => None,
+        };
         let target = Target {
             from: config.attacker,
             udp: config.edge_outside_udp,
@@ -138,6 +150,7 @@ impl Demo {
             totals,
             peers,
             attacker: Some(attacker),
+            siege,
         })
     }
 
@@ -151,6 +164,9 @@ impl Demo {
 
     /// Places no more calls, lets those in progress end, and says what came of it all.
     pub fn finish(mut self) -> Report {
+        if let Some(siege) = &mut self.siege {
+            siege.finish();
+        }
         self.stop_peers.store(true, Relaxed);
         for peer in self.peers.drain(..) {
             // A peer that panicked has left its calls unfinished, which the report shows.

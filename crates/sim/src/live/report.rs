@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::siege::Siege;
+
 /// The demo's findings. Later versions add to it and take nothing away.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
@@ -15,6 +17,9 @@ pub struct Report {
     pub attacker: Attacker,
     /// From sending an INVITE to hearing the callee ring, in milliseconds.
     pub setup_ms: Percentiles,
+    /// The attacks, and who got through beside them.
+    #[serde(flatten)]
+    pub siege: Siege,
 }
 
 /// Calls.
@@ -149,6 +154,7 @@ impl Report {
             attacker.bytes_answered <= attacker.bytes_sent,
             "the attacker got more bytes than he sent".into(),
         );
+        faults.extend(self.siege.faults());
         faults
     }
 }

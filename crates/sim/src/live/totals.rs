@@ -56,6 +56,7 @@ impl Totals {
         let mut report = self.report.clone();
         report.leaks = self.leaks;
         report.media.audio_matched = self.matched > 0 && self.wrong == 0;
+        report.siege.attackers.scanner = report.attacker;
         report.setup_ms = Percentiles::of(self.setups.clone());
         report
     }

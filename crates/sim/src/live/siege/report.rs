@@ -1,0 +1,265 @@
+//! What the attacks came to, and whom they kept out.
+
+use serde::Serialize;
+
+use super::super::report::Attacker;
+
+/// All of it. A part that did not take place, since the demo was too short for it, is `null`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Siege {
+    /// Who attacked, and what they got.
+    pub attackers: Attackers,
+    /// Who had a right to get through.
+    pub legitimate: Legitimate,
+    /// Emergency calls in the middle of the flood.
+    pub emergency: Share,
+    /// Blocks and limits against the customer's own trunks, PBXs and phones.
+    pub false_bans: u64,
+    /// From the flood's first call to its alarm, in seconds.
+    pub detected_after_s: Option<f64>,
+    /// Who was asked by voice.
+    pub screening: Screening,
+    /// What the edge found, the first first.
+    pub incidents: Vec<Noticed>,
+}
+
+/// Who attacked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Attackers {
+    /// The scanner: the same as `attacker`.
+    pub scanner: Attacker,
+    /// Who guessed a password, and then had it.
+    pub guesser: Option<Guesser>,
+    /// Who called premium numbers with it.
+    pub fraudster: Option<Fraudster>,
+    /// Who filled the lines.
+    pub flood: Option<Flood>,
+}
+
+/// Guessing, and a stolen password.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Guesser {
+    /// Passwords tried.
+    pub tries: u64,
+    /// Addresses he came from.
+    pub addresses: u64,
+    /// Of the tries, those that were let in.
+    pub got_in: u64,
+    /// Tries that were not answered any more.
+    pub unanswered: u64,
+    /// Whether the stolen password was tried, and right.
+    pub stolen_worked: bool,
+    /// From the use of the stolen password to the alarm, in seconds; `null` without an alarm.
+    pub alarm_after_s: Option<f64>,
+}
+
+/// Toll fraud.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Fraudster {
+    /// Calls to dear numbers.
+    pub tried: u64,
+    /// Refused before anything rang.
+    pub stopped_before_setup: u64,
+    /// Calls that reached the carrier.
+    pub reached_carrier: u64,
+    /// Money spent, in dollars by the shipped table.
+    pub leaked: f64,
+}
+
+/// A flood of calls.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Flood {
+    /// Calls a minute.
+    pub rate: u64,
+    /// Lines of the site.
+    pub channels: u64,
+    /// Calls that came.
+    pub offered: u64,
+    /// Calls that reached the office.
+    pub connected: u64,
+    /// Calls that were refused.
+    pub shed: u64,
+    /// Calls that were asked by voice and not put through.
+    pub screened: u64,
+}
+
+/// Calls with a right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Share {
+    /// Callers who tried; who finds the line busy tries again and stays one caller.
+    pub offered: u64,
+    /// Callers who heard the callee.
+    pub connected: u64,
+    /// The one by the other.
+    pub success: f64,
+}
+
+impl Share {
+    pub(super) fn note(&mut self, connected: bool) {
+        self.offered += 1;
+        self.connected += u64::from(connected);
+        let share = self.connected as f64 / self.offered as f64;
+        self.success = (share * 1000.0).round() / 1000.0;
+    }
+}
+
+/// Who had a right to get through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Legitimate {
+    /// People whom the office had called before.
+    pub known: Share,
+    /// People who had never called.
+    pub unknown_human: Share,
+    /// Staff who called an ordinary number abroad from a registered phone.
+    pub staff_abroad: Share,
+    /// Phones that registered with the right password.
+    pub phones: Share,
+    /// Calls of people that found the line busy, before they tried again.
+    pub busy: u64,
+}
+
+/// Who was asked by voice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Screening {
+    /// Calls, attackers' included.
+    pub calls: u64,
+    /// People who were asked and never heard the office.
+    pub humans_lost: u64,
+}
+
+/// Something that the edge found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Noticed {
+    /// `compromise`, `guessing`, …
+    pub kind: String,
+    /// About whom.
+    pub subject: String,
+    /// The sentence for a person.
+    pub why: String,
+}
+
+/// Most time from a stolen password's use to the alarm.
+const ALARM_MAX_S: f64 = 1.0;
+/// Most time from the flood's first call to the alarm.
+const DETECTED_MAX_S: f64 = 20.0;
+/// Share of unknown people who must get through. They are few in a demo: of eight, one may give up.
+const UNKNOWN_MIN: f64 = 0.85;
+
+impl Siege {
+    /// What should have worked and did not, in words. What did not take place is no fault.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut check = |ok: bool, fault: String| {
+            if !ok {
+                faults.push(fault);
+            }
+        };
+        if let Some(guesser) = &self.attackers.guesser {
+            check(guesser.tries > 0, "the guesser did not try".into());
+            check(
+                guesser.got_in == 0,
+                format!("the guesser got in {} times", guesser.got_in),
+            );
+            check(
+                guesser.stolen_worked,
+                "the stolen password was not tried".into(),
+            );
+            check(
+                guesser
+                    .alarm_after_s
+                    .is_some_and(|after| after <= ALARM_MAX_S),
+                match guesser.alarm_after_s {
+                    Some(after) => format!("the stolen password raised the alarm after {after} s"),
+                    None => "the stolen password raised no alarm".into(),
+                },
+            );
+        }
+        if let Some(fraudster) = &self.attackers.fraudster {
+            check(fraudster.tried > 0, "the fraudster did not try".into());
+            check(
+                fraudster.stopped_before_setup == fraudster.tried && fraudster.reached_carrier == 0,
+                format!(
+                    "{} of {} calls to premium numbers were stopped before set-up",
+                    fraudster.stopped_before_setup, fraudster.tried
+                ),
+            );
+        }
+        let mut all = |share: Share, who: &str, least: f64| {
+            check(
+                share.offered > 0 && share.success >= least,
+                format!("{} of {} {who}", share.connected, share.offered),
+            );
+        };
+        if self.attackers.guesser.is_some() {
+            all(self.legitimate.phones, "phones could register", 1.0);
+            all(
+                self.legitimate.staff_abroad,
+                "calls of staff abroad got through",
+                1.0,
+            );
+        }
+        if self.attackers.flood.is_some() {
+            let legitimate = self.legitimate;
+            all(legitimate.known, "known callers got through", 1.0);
+            all(
+                legitimate.unknown_human,
+                "unknown people got through",
+                UNKNOWN_MIN,
+            );
+            all(self.emergency, "emergency calls got through", 1.0);
+            check(
+                self.detected_after_s
+                    .is_some_and(|after| after <= DETECTED_MAX_S),
+                "the flood was not found in 20 s".into(),
+            );
+        }
+        check(
+            self.false_bans == 0,
+            format!("{} of the customer's own were banned", self.false_bans),
+        );
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_did_not_take_place_is_no_fault() {
+        assert!(Siege::default().faults().is_empty());
+    }
+
+    #[test]
+    fn an_emergency_call_that_was_lost_is_a_fault() {
+        let mut siege = Siege::default();
+        siege.attackers.flood = Some(Flood::default());
+        siege.detected_after_s = Some(4.0);
+        siege.legitimate.known.note(true);
+        siege.legitimate.unknown_human.note(true);
+        siege.emergency.note(true);
+        assert_eq!(siege.faults(), Vec::<String>::new());
+        siege.emergency.note(false);
+        assert_eq!(
+            siege.faults(),
+            ["1 of 2 emergency calls got through".to_owned()]
+        );
+    }
+
+    #[test]
+    fn a_late_alarm_is_a_fault() {
+        let mut siege = Siege::default();
+        siege.attackers.guesser = Some(Guesser {
+            tries: 30,
+            stolen_worked: true,
+            alarm_after_s: Some(1.5),
+            ..Guesser::default()
+        });
+        siege.legitimate.phones.note(true);
+        siege.legitimate.staff_abroad.note(true);
+        assert_eq!(
+            siege.faults(),
+            ["the stolen password raised the alarm after 1.5 s".to_owned()]
+        );
+    }
+}
