@@ -276,6 +276,10 @@ impl Core {
             ended_by,
             rule: call.route.rule.clone(),
         };
+        let since = call.facts.answered_at.filter(|_| answered);
+        if let Some(seen) = self.seen_as(call) {
+            self.see_ended(now, seen, since, &cdr);
+        }
         self.emit(Event::CallEnded(Box::new(cdr)));
     }
 

@@ -265,6 +265,9 @@ impl Core {
         self.schedule(now, limits.silence_timeout, key, AlarmKind::Silence);
         self.start_meters(now, key);
         self.emit(Event::CallAnswered { id });
+        if let Some(seen) = self.call(key).and_then(|call| self.seen_as(call)) {
+            self.see_answered(now, seen);
+        }
         self.put_through(now, key);
     }
 

@@ -3,10 +3,12 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringfence_base::{HashKey, Instant};
 use ringfence_detect::event::{
-    CallStep, CredentialsOutcome, Event, Forgery, MethodKind, Principal, Proof, Refusal, What,
+    CallStep, CredentialsOutcome, EndedBy, Event, Forgery, MethodKind, Principal, Proof, Refusal,
+    What,
 };
 use ringfence_detect::finding::Kind;
 use ringfence_detect::ladder::Modes;
@@ -206,4 +208,60 @@ fn the_judge_finds_a_guesser_and_his_tries_are_limited() {
     assert_eq!(answers, [1, 0, 0]);
     // The owner elsewhere is not locked out.
     Phone::registered(ALICE, "alice", &mut world);
+}
+
+fn steps(world: &mut World) -> Vec<CallStep> {
+    let steps = seen(world)
+        .into_iter()
+        .filter_map(|event| match event.what {
+            What::Call { step, .. } => {
+                assert!(matches!(event.source.principal, Principal::Trunk(_)));
+                assert_eq!(event.source.remote, CARRIER.parse().unwrap());
+                Some(step)
+            }
+            _ => None,
+        });
+    steps.collect()
+}
+
+#[test]
+fn a_call_that_is_answered_and_ended_is_told_with_its_length_and_who_ended_it() {
+    let mut world = world();
+    let (mut caller, _) = world.answered_call();
+    world.pass(Duration::from_secs(7));
+    let bye = caller.request("BYE", None);
+    world.deliver(CARRIER, &bye);
+    let steps = steps(&mut world);
+    let [
+        CallStep::Offered { .. },
+        CallStep::Answered,
+        CallStep::Ended {
+            by,
+            talked,
+            heard_caller,
+            ..
+        },
+    ] = &steps[..]
+    else {
+        panic!("{steps:#?}")
+    };
+    assert_eq!((*by, *heard_caller), (EndedBy::Caller, 0));
+    assert_eq!(talked.as_secs(), 7);
+}
+
+#[test]
+fn a_call_that_rings_once_and_is_given_up_is_told_with_how_long_it_rang() {
+    let mut world = world();
+    let mut caller = support::Caller::new(CARRIER, "+13305550100");
+    let invite = caller.request("INVITE", Some(&sdp("198.51.100.21", 7000, "")));
+    world.deliver(CARRIER, &invite);
+    let out = world.take(PBX, "INVITE");
+    world.deliver(PBX, &out.answer("180 Ringing", PBX, None));
+    world.pass(Duration::from_millis(1_500));
+    world.deliver(PBX, &out.answer("486 Busy Here", PBX, None));
+    let steps = steps(&mut world);
+    let [CallStep::Offered { .. }, CallStep::Failed { status, rang }] = &steps[..] else {
+        panic!("{steps:#?}")
+    };
+    assert_eq!((*status, rang.as_millis()), (486, 1_500));
 }
