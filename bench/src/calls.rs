@@ -184,7 +184,7 @@ impl Load {
         })
     }
 
-    fn calls(&self, pid: u32, to: SocketAddrV4) -> anyhow::Result<Sample> {
+    pub(crate) fn calls(&self, pid: u32, to: SocketAddrV4) -> anyhow::Result<Sample> {
         self.calls_over("u1", pid, to)
     }
 

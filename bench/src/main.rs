@@ -12,6 +12,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod calls;
+mod detect;
 mod index;
 mod machine;
 mod media;
@@ -48,6 +49,7 @@ const MEASUREMENTS: &[Measurement] = &[
         "calls through the edge and through Kamailio",
         calls::calls,
     ),
+    ("detect", "calls with detection on and off", detect::calls),
     ("register", "registrations with digest", register::run),
     ("tls", "calls whose caller speaks TLS", tls::calls),
     ("rtp", "RTP packets relayed", media::plain),

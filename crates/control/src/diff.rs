@@ -134,6 +134,7 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
     Config {
         file: wanted.file.clone(),
         edge: running.edge.clone(),
+        detects: running.detects,
         detect: wanted.detect,
         firewall: running.firewall,
         scenarios: wanted.scenarios.clone(),
@@ -288,6 +289,7 @@ fn edge(values: &mut Flat, edge: &Edge) {
 fn detect(values: &mut Flat, config: &Config) {
     values.table("detect".to_owned());
     values.restart("firewall", config.firewall.as_str());
+    values.restart("mode", if config.detects { "on" } else { "off" });
     for kind in ringfence_detect::finding::Kind::ALL {
         values.now(kind.as_str(), config.detect.of(kind).as_str());
     }

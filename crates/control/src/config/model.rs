@@ -33,6 +33,8 @@ pub struct Config {
     pub edge: Edge,
     /// `[limits]`, with `drain_timeout` and `trace_memory` of `[edge]`.
     pub limits: Limits,
+    /// Whether anything is judged (`detect.mode` is not `off`).
+    pub detects: bool,
     /// `[detect]`: which kinds of finding are enforced.
     pub detect: Modes,
     /// `detect.firewall`: who drops what blocked sources send.

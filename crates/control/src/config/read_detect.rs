@@ -14,18 +14,23 @@ use super::table::Section;
 use super::values::Fault;
 use crate::scenario;
 
-/// Reads it; it may be missing.
+/// Reads it; it may be missing. No modes: nothing is judged at all.
 pub(super) fn read(
     report: &mut Report<'_>,
     table: Option<&DeTable<'_>>,
-) -> (Modes, FirewallUse, Vec<Scenario>) {
+) -> (Option<Modes>, FirewallUse, Vec<Scenario>) {
     let empty = DeTable::new();
     let mut section = Section::new(report, "detect", table.unwrap_or(&empty));
     let mode = section.one_of(
         "mode",
-        &[("enforce", Mode::Enforce), ("observe", Mode::Observe)],
+        &[
+            ("enforce", Some(Mode::Enforce)),
+            ("observe", Some(Mode::Observe)),
+            ("off", None),
+        ],
     );
-    let mut modes = match mode {
+    let off = mode == Some(None);
+    let mut modes = match mode.flatten() {
         Some(Mode::Observe) => Modes::all(Mode::Observe),
         Some(Mode::Enforce) | None => Modes::default(),
     };
@@ -61,6 +66,7 @@ pub(super) fn read(
     for kind in enforce {
         modes.set(kind, Mode::Enforce);
     }
+    let modes = (!off).then_some(modes);
     (modes, firewall.unwrap_or_default(), scenarios)
 }
 
@@ -73,4 +79,24 @@ fn kind(text: &str) -> Result<Kind, Fault> {
         };
         Fault::new("is no kind of finding", fix)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::parse;
+    use crate::config::tests::{DOCUMENTED, folder};
+
+    #[test]
+    fn off_judges_nothing_and_is_left_by_a_restart() {
+        let folder = folder();
+        let file = folder.path().join("ringfence.toml");
+        let read = |mode: &str| {
+            let text = format!("{DOCUMENTED}\n[detect]\nmode = \"{mode}\"\n");
+            parse(&text, &file).map(|loaded| loaded.config)
+        };
+        let (on, off) = (read("observe").unwrap(), read("off").unwrap());
+        assert!(on.detects && !off.detects);
+        let error = read("on").unwrap_err().to_string();
+        assert!(error.contains("\"off\""), "{error}");
+    }
 }

@@ -106,12 +106,18 @@ pub(crate) struct JudgeSender {
     counters: Arc<JudgeCounters>,
     shield: Arc<ArcSwap<Shield>>,
     key: HashKey,
+    listens: bool,
 }
 
 impl JudgeSender {
+    /// Whether anything is judged. If not, whoever would tell need not even look.
+    pub(crate) fn listens(&self) -> bool {
+        self.listens
+    }
+
     /// Tells what was seen. Never waits.
     pub(crate) fn tell(&self, event: Event) {
-        if self.queue.try_send(Work::Event(event)).is_err() {
+        if self.listens && self.queue.try_send(Work::Event(event)).is_err() {
             self.counters.lost.fetch_add(1, Relaxed);
         }
     }
@@ -163,14 +169,16 @@ impl JudgeSender {
 /// How long an answer may take: an event takes microseconds, and the queue is bounded.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the judge's ends; [`Docket::start`] runs it.
-pub(crate) fn open(key: HashKey) -> (JudgeSender, Docket) {
+/// Makes the judge's ends; [`Docket::start`] runs it. Without `listens` it is told nothing, and has
+/// nothing to say.
+pub(crate) fn open(key: HashKey, listens: bool) -> (JudgeSender, Docket) {
     let (queue, work) = sync_channel(WAITING_MAX);
     let sender = JudgeSender {
         queue,
         counters: Arc::default(),
         shield: Arc::new(ArcSwap::from_pointee(Shield::open(key))),
         key,
+        listens,
     };
     let docket = Docket {
         work,

@@ -124,7 +124,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let runtime = runtime.map_err(StartError::System)?;
     let store = Arc::new(open_store(&runtime, &config)?);
     let clock = Clock::start();
-    let (judge, docket) = judge::open(HashKey::generate(&mut SystemEntropy::new()));
+    let (judge, docket) = judge::open(HashKey::generate(&mut SystemEntropy::new()), config.detects);
     // First, while there is room: the judge does not run yet.
     judge.send(Work::Plan(
         Arc::clone(&prepared.reload.plan),
@@ -374,7 +374,7 @@ fn start_kernel_relay(
 
 /// Makes the firewall's table, where that is wanted and the host allows it, and says who drops.
 fn start_firewall(config: &Config, warnings: &mut Vec<String>) -> Option<Firewall> {
-    if config.firewall == FirewallUse::Off {
+    if config.firewall == FirewallUse::Off || !config.detects {
         return None;
     }
     match Firewall::start(&Ports::of(config)) {

@@ -162,7 +162,9 @@ impl Worker {
         }
         let key = HashKey::generate(&mut SystemEntropy::new());
         let Reload { plan, sources, tls } = setup.shared;
-        core.watch(setup.judge.key());
+        if setup.judge.listens() {
+            core.watch(setup.judge.key());
+        }
         let shield = Arc::clone(setup.judge.shield());
         let mut gate = Gate::new(key, shield, Arc::clone(&sources));
         let mut streams = Streams::new(index, key, sources, tls);
