@@ -39,7 +39,7 @@ pub(crate) fn calling_of(uri: &Uri<'_>) -> Option<String> {
 /// The user or number of a URI. A telephone number loses its visual separators (RFC 3966 §5.1.1),
 /// and a local one with a context of the beginning of a global number becomes global (§5.1.5).
 fn number_of(uri: &Uri<'_>) -> Option<String> {
-    let user = user_of(uri)?;
+    let user = before_escaped_parameters(user_of(uri)?)?;
     // Some write "+" as an escape.
     let text = match unescape(user.as_bytes()) {
         Cow::Borrowed(_) => user.to_owned(),
@@ -66,6 +66,21 @@ fn number_of(uri: &Uri<'_>) -> Option<String> {
         text.insert_str(0, &context);
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// `user` up to an escaped `;` (RFC 3261 §19.1.2). Whoever unescapes a user before splitting it would
+/// read parameters behind it: a caller could write himself a `verstat` (3GPP TS 24.229 §7.2A.20).
+/// `None` if nothing stands before it.
+fn before_escaped_parameters(user: &str) -> Option<&str> {
+    let escaped = user
+        .as_bytes()
+        .windows(3)
+        .position(|three| three.eq_ignore_ascii_case(b"%3B"));
+    let user = match escaped {
+        Some(at) => user.get(..at)?,
+        None => user,
+    };
+    (!user.is_empty()).then_some(user)
 }
 
 /// `;phone-context=+1330`: of a `tel` URI a parameter, of a SIP URI in its user part
