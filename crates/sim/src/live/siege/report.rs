@@ -101,7 +101,26 @@ impl Share {
         let share = self.connected as f64 / self.offered as f64;
         self.success = (share * 1000.0).round() / 1000.0;
     }
+
+    /// Whether so few got through that it is no accident, if each gets through with `chance`.
+    ///
+    /// A demo has a handful of callers: of five who each get through nine times in ten, one is lost in
+    /// a third of all demos. `cargo xtask eval` is what measures the shares.
+    fn falls_short_of(&self, chance: f64) -> bool {
+        let n = self.offered.min(1_000);
+        // The binomial distribution, from nobody on.
+        let mut probability = (1.0 - chance).powi(n as i32);
+        let mut at_most = probability;
+        for k in 0..self.connected.min(n) {
+            probability *= (n - k) as f64 / (k + 1) as f64 * chance / (1.0 - chance);
+            at_most += probability;
+        }
+        at_most < ACCIDENT
+    }
 }
+
+/// What happens more rarely is no accident.
+const ACCIDENT: f64 = 0.001;
 
 /// Who had a right to get through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -142,8 +161,9 @@ pub struct Noticed {
 const ALARM_MAX_S: f64 = 1.0;
 /// Most time from the flood's first call to the alarm.
 const DETECTED_MAX_S: f64 = 20.0;
-/// Share of unknown people who must get through. They are few in a demo: of eight, one may give up.
-const UNKNOWN_MIN: f64 = 0.85;
+/// Shares of known callers and of unknown people who are to get through a flood.
+const KNOWN: f64 = 0.97;
+const UNKNOWN: f64 = 0.9;
 
 impl Siege {
     /// What should have worked and did not, in words. What did not take place is no fault.
@@ -184,9 +204,13 @@ impl Siege {
                 ),
             );
         }
-        let mut all = |share: Share, who: &str, least: f64| {
+        let mut all = |share: Share, who: &str, chance: f64| {
+            let ok = match chance < 1.0 {
+                true => !share.falls_short_of(chance),
+                false => share.connected == share.offered,
+            };
             check(
-                share.offered > 0 && share.success >= least,
+                share.offered > 0 && ok,
                 format!("{} of {} {who}", share.connected, share.offered),
             );
         };
@@ -200,11 +224,11 @@ impl Siege {
         }
         if self.attackers.flood.is_some() {
             let legitimate = self.legitimate;
-            all(legitimate.known, "known callers got through", 1.0);
+            all(legitimate.known, "known callers got through", KNOWN);
             all(
                 legitimate.unknown_human,
                 "unknown people got through",
-                UNKNOWN_MIN,
+                UNKNOWN,
             );
             all(self.emergency, "emergency calls got through", 1.0);
             check(
@@ -244,6 +268,19 @@ mod tests {
             siege.faults(),
             ["1 of 2 emergency calls got through".to_owned()]
         );
+    }
+
+    #[test]
+    fn one_lost_of_five_is_chance_and_four_are_none() {
+        let of = |connected: u64, offered: u64| Share {
+            offered,
+            connected,
+            success: 0.0,
+        };
+        assert!(!of(4, 5).falls_short_of(UNKNOWN) && !of(2, 5).falls_short_of(UNKNOWN));
+        assert!(of(1, 5).falls_short_of(UNKNOWN) && of(7, 14).falls_short_of(UNKNOWN));
+        assert!(!of(13, 14).falls_short_of(KNOWN) && of(9, 14).falls_short_of(KNOWN));
+        assert!(!of(5, 5).falls_short_of(KNOWN));
     }
 
     #[test]
