@@ -42,7 +42,12 @@ impl Side {
             let block = (seed + BLOCKS.fetch_add(1, Ordering::Relaxed)) % 700;
             let at =
                 |n: u16| SocketAddr::from((Ipv6Addr::LOCALHOST, 10_000 + block as u16 * 32 + n));
+            // Held to the end of the process: what is only looked at, another test's process looks at too.
+            let Ok(claim) = UdpSocket::bind(at(31)) else {
+                continue;
+            };
             if (0..16).all(|n| UdpSocket::bind(at(n)).is_ok() && TcpListener::bind(at(n)).is_ok()) {
+                std::mem::forget(claim);
                 return Side {
                     edge: at(0),
                     peer: at(1),
