@@ -10,8 +10,8 @@ use std::path::Path;
 
 use ringfence_control::api::{
     ApiError, AttackMode, CallRecord, CallerStanding, CallersImported, Calls, CheckState, Doctor,
-    HangUp, LineState, Lines, Records, Reload, RouteAnswer, RouteOutcome, ScenarioList, Status,
-    Trace,
+    Explanation, HangUp, LineState, Lines, Records, Reload, RouteAnswer, RouteOutcome,
+    ScenarioList, Status, Trace,
 };
 use ringfence_edge::{Edge, Options, StartError, doctor};
 use serde::de::DeserializeOwned;
@@ -490,6 +490,13 @@ fn numbers_are_imported_shown_and_forgotten() {
         ("+12165550123", "known")
     );
     assert_eq!(show("GET", "%2B442079460000").standing, "known");
+    let explained: Explanation = api(&setup, "GET", "/v1/explain?about=2165550123", 200);
+    assert!(
+        explained.why.starts_with("+12165550123 is known to summit"),
+        "{explained:?}"
+    );
+    let nothing: Explanation = api(&setup, "GET", "/v1/explain?about=nobody", 200);
+    assert_eq!(nothing.why, "nothing is known of nobody.");
     assert_eq!(show("DELETE", "2165550123").standing, "stranger");
     assert_eq!(show("GET", "2165550123").standing, "stranger");
     let refused: ApiError = api(&setup, "GET", "/v1/callers/101", 400);

@@ -71,6 +71,17 @@ pub(crate) fn explain_text(explanation: &Explanation, paint: Paint) -> String {
     for decision in &explanation.in_force {
         let _ = writeln!(out, "in force: {}", Safe(&decision.why));
     }
+    for call in &explanation.calls {
+        let _ = writeln!(
+            out,
+            "{}  {} -> {}  {}, {}",
+            call.started,
+            Safe(&call.from),
+            Safe(&call.to),
+            call.outcome,
+            Safe(&call.rule)
+        );
+    }
     past(&mut out, &explanation.past);
     out
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::callers::CallerStanding;
 use super::record::CallRecord;
 use super::time::Timestamp;
 
@@ -101,4 +102,10 @@ pub struct Explanation {
     pub past: Vec<Judgement>,
     /// The record of a call.
     pub call: Option<CallRecord>,
+    /// What a number is to each tenant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<CallerStanding>,
+    /// The last calls from and to a number, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallRecord>,
 }

@@ -88,6 +88,20 @@ pub(super) async fn show(
     Ok(Json(told(tenant, number, standing)))
 }
 
+/// What `text` is to each tenant, where it is a number there.
+pub(super) fn standings(shared: &Shared, text: &str) -> Vec<CallerStanding> {
+    let plan = Arc::clone(&shared.applied.load().plan);
+    let standing = |tenant: &Tenant| {
+        let Read::Number(number) = read_number(&plan, tenant, text) else {
+            return None;
+        };
+        let lines = shared.callers.lines(&plan, tenant)?;
+        let standing = lines.standing(shared.callers.key(), &number, unix_now());
+        Some(told(tenant, number, standing))
+    };
+    plan.tenants.iter().filter_map(standing).collect()
+}
+
 pub(super) async fn forget(
     State(shared): Edge,
     Path(number): Path<String>,

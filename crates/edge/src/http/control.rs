@@ -14,10 +14,10 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http_body_util::channel::{Channel, Sender};
 use ringfence_control::api::{
-    ATTACK_SECONDS_MAX, ApiError, AttackMode, AttackQuery, Blocks, CallRecord, Calls, CaptureQuery,
-    Explanation, HangUp, Incidents, Lifted, Lines, Phones, Records as RecordsPage, Registrations,
-    Reload, RouteAnswer, RouteQuery, ScenarioList, ScenarioMode, SiteDefence, Spending, Status,
-    Trace, paths,
+    ATTACK_SECONDS_MAX, ApiError, AttackMode, AttackQuery, Blocks, CallRecord, CallerStanding,
+    Calls, CaptureQuery, Explanation, HangUp, Incidents, Lifted, Lines, Phones,
+    Records as RecordsPage, Registrations, Reload, RouteAnswer, RouteQuery, ScenarioList,
+    ScenarioMode, SiteDefence, Spending, Status, Trace, paths,
 };
 use ringfence_control::rehearse::rehearse;
 use ringfence_detect::decision::Mode;
@@ -39,6 +39,8 @@ use crate::{doctor, view};
 const FOLLOW: &str = "/v1/calls/follow";
 /// Calls shown when nobody says how many.
 const CALLS_DEFAULT: usize = 100;
+/// Calls that are shown of a number.
+const CALLS_OF_NUMBER: usize = 10;
 /// Records given when nobody says how many.
 const RECORDS_DEFAULT: u32 = 100;
 /// Lines of the stream that wait for a slow reader.
@@ -259,28 +261,75 @@ async fn explain(State(shared): Edge, Query(query): Query<ExplainQuery>) -> Answ
         in_force: Vec::new(),
         past: Vec::new(),
         call: None,
+        callers: Vec::new(),
+        calls: Vec::new(),
     };
     if let Ok(address) = about.parse::<std::net::IpAddr>() {
         let question = |answer| Question::Explain(address, answer);
         let known = shared.judge.ask(question).await;
         explanation = known.ok_or_else(Fault::no_judge)?;
-    } else if let Ok(call) = about.parse::<CallId>() {
-        let stored = shared.store.by_id(Scope::Fleet, call).await?;
-        explanation.call = stored.map(|stored| stored.record);
+    } else {
+        // Some numbers could be a call's id, too: both are looked up.
+        if let Ok(call) = about.parse::<CallId>() {
+            let stored = shared.store.by_id(Scope::Fleet, call).await?;
+            explanation.call = stored.map(|stored| stored.record);
+        }
+        explanation.callers = callers::standings(&shared, &about);
     }
-    let past = shared
+    let mut past = shared
         .store
         .judgements(Some(&about), RECORDS_DEFAULT)
         .await?;
+    if let Some(caller) = explanation.callers.first() {
+        let number = caller.number.clone();
+        if past.is_empty() && number != about {
+            let store = &shared.store;
+            past = store.judgements(Some(&number), RECORDS_DEFAULT).await?;
+        }
+        let recent = shared.store.recent(Scope::Fleet, PAGE_MAX).await?;
+        let with = |stored: &Stored| {
+            let record = &stored.record;
+            is_same_number(&record.from, &number) || is_same_number(&record.to, &number)
+        };
+        let calls = recent.into_iter().filter(with).take(CALLS_OF_NUMBER);
+        explanation.calls = calls.map(|stored| stored.record).collect();
+    }
     if explanation.why.is_empty() {
-        explanation.why = match (past.first(), &explanation.call) {
-            (Some(last), _) => last.why.clone(),
-            (None, Some(call)) => format!("nothing was found about it; it went by: {}", call.rule),
-            (None, None) => "nothing was found about it.".to_owned(),
+        let found = match (past.first(), &explanation.call) {
+            (Some(last), _) => Some(last.why.clone()),
+            (None, Some(call)) => Some(format!(
+                "nothing was found about it; it went by: {}",
+                call.rule
+            )),
+            (None, None) => None,
+        };
+        let callers = explanation.callers.iter();
+        let standing = callers.map(|caller| {
+            let CallerStanding {
+                tenant,
+                number,
+                standing,
+                why,
+            } = caller;
+            format!("{number} is {standing} to {tenant}: {why}.")
+        });
+        let parts: Vec<String> = found.into_iter().chain(standing).collect();
+        explanation.why = match parts.is_empty() {
+            false => parts.join(" "),
+            true => format!("nothing is known of {about}."),
         };
     }
     explanation.past = past;
     Ok(Json(explanation))
+}
+
+/// Whether a record's number, as it was received, may be `number` in international form: one ends as
+/// the other does, with no fewer digits than a subscriber's number has.
+fn is_same_number(received: &str, number: &str) -> bool {
+    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
+    let (received, number) = (digits(received), digits(number));
+    let shorter = received.len().min(number.len());
+    shorter >= 7 && (received.ends_with(&number) || number.ends_with(&received))
 }
 
 async fn scenarios(State(shared): Edge) -> Answer<ScenarioList> {

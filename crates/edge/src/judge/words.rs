@@ -151,6 +151,8 @@ impl Words<'_> {
             in_force,
             past: Vec::new(),
             call: None,
+            callers: Vec::new(),
+            calls: Vec::new(),
         }
     }
 
