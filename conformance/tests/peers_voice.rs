@@ -105,12 +105,12 @@ fn a_stranger_hears_digits_presses_them_and_is_put_through_rfc4733() {
     outside
         .wait_for("CALL_ESTABLISHED", A_WHILE)
         .expect("answered by the edge");
-    let asked = wait::until("two digits", A_WHILE, || {
+    let asked = wait::until("a digit", A_WHILE, || {
         let found = digits(&outside.heard().ok()?);
-        (found.len() >= 2).then_some(found)
+        (!found.is_empty()).then_some(found)
     });
     let asked = asked.unwrap_or_else(|error| panic!("{error}:\n{}", scene.edge.counted()));
-    for digit in &asked[..2] {
+    for digit in &asked[..1] {
         outside
             .command("sndcode", &digit.to_string())
             .expect("pressed");

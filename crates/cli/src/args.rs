@@ -450,6 +450,9 @@ pub(crate) struct TdosOptions {
     /// How the calls are made.
     #[arg(long, value_enum, default_value_t = AttackStyle::Flood)]
     pub(crate) style: AttackStyle,
+    /// Minutes until there are so many calls in a minute; from the start unless said.
+    #[arg(long, default_value_t = 0.0, value_parser = amount)]
+    pub(crate) ramp: f64,
     /// Traffic of real callers, in Erlang.
     #[arg(long, default_value_t = 1.0, value_parser = amount)]
     pub(crate) load: f64,

@@ -109,6 +109,7 @@ fn tdos(options: &TdosOptions) -> Tdos {
                 AttackStyle::Human => Style::Human,
                 AttackStyle::Slow => Style::Slow,
             },
+            ramp: Duration::from_secs_f64((options.ramp * 60.0).clamp(0.0, DAY)),
             load: options.load,
             seed,
             guarded: !options.unguarded,

@@ -88,6 +88,8 @@ pub enum Input<'a> {
     Drain,
     /// End one call.
     HangUp(CallId),
+    /// End one call because an emergency call needs its channel.
+    MakeWay(CallId),
 }
 
 /// One worker's B2BUA.
@@ -225,6 +227,7 @@ impl Core {
             Input::Anchor(anchor) => core.anchor = anchor,
             Input::Drain => core.drain(now),
             Input::HangUp(id) => core.hang_up(now, id),
+            Input::MakeWay(id) => core.make_way(now, id),
         });
         self.settle(now);
     }

@@ -60,6 +60,12 @@ pub enum Event {
         /// Its key.
         key: String,
     },
+    /// Somebody calls for help and every channel of the site is in use: this call, maybe another
+    /// worker's ([`CallId::worker`]), is to be ended by [`Input::MakeWay`](crate::core::Input::MakeWay).
+    EmergencyNeedsLine {
+        /// The call that gives way.
+        id: CallId,
+    },
     /// Calls hold the lines of a site, so that nobody else gets through.
     LinesUnderAttack {
         /// The site's key.

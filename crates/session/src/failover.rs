@@ -47,14 +47,14 @@ impl Default for Failover {
 
 impl Failover {
     /// Whether a final answer with `status` sends the call to the next peer. An emergency call
-    /// goes on after everything that is not the callee's own word. After ringing (`rung`) the
-    /// callee was reached, and only the peer's own faults count.
+    /// goes on after everything: whether the line or the callee is busy, 486 does not say. After
+    /// ringing (`rung`) the callee was reached, and only the peer's own faults count.
     pub fn goes_on(&self, status: u16, emergency: bool, rung: bool) -> bool {
-        if is_callees_word(status) {
-            return false;
-        }
-        let listed = self.codes.contains(&status) || (emergency && status >= 400);
-        listed && (!rung || status >= 500)
+        let listed = match emergency {
+            true => status >= 400 && status != 487,
+            false => self.codes.contains(&status) && !is_callees_word(status),
+        };
+        listed && (!rung || (500..600).contains(&status))
     }
 
     /// Whether `status` says that the peer itself is at fault. 408 and 480 may be about the
@@ -134,8 +134,18 @@ mod tests {
             ..Failover::default()
         };
         for status in [486, 487, 600, 603, 604, 607, 608] {
-            assert!(!failover.goes_on(status, true, false), "{status}");
+            assert!(!failover.goes_on(status, false, false), "{status}");
         }
+    }
+
+    #[test]
+    fn an_emergency_call_goes_on_until_it_rings_or_its_caller_gives_up() {
+        let failover = Failover::default();
+        for status in [400, 404, 486, 503, 600, 603] {
+            assert!(failover.goes_on(status, true, false), "{status}");
+        }
+        assert!(!failover.goes_on(487, true, false));
+        assert!(!failover.goes_on(486, true, true) && !failover.goes_on(603, true, true));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! they find the reserve closed during an alarm and hear 486, which lets them try again and makes
 //! no carrier fail over.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use ringfence_detect::event::{CallRef, SiteRef};
 use ringfence_detect::tdos::Gate;
 use ringfence_detect::tdos::baseline::HourOfWeek;
 use ringfence_detect::tdos::gate::{AttackMode, Counts, Profile};
-use ringfence_detect::tdos::offer::{CallingNumber, Offer, Upstream, Verdict};
+use ringfence_detect::tdos::offer::{CallingNumber, Offer, Order, Upstream, Verdict};
 use ringfence_sip::{HeaderName, Message};
 
 use crate::call::{Call, Side};
@@ -77,6 +77,8 @@ pub struct Lines {
     callers: OnceLock<Box<Mutex<KnownCallers>>>,
     /// Until when an operator knows of an attack, in nanoseconds; 0 is never.
     attack_until: AtomicU64,
+    /// Wrong digits of those who were asked in this attack.
+    wrong_digits: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,16 @@ impl Lines {
     pub fn set_attack_mode(&self, until: Option<Instant>) {
         let until = until.map_or(0, Instant::as_nanos);
         self.attack_until.store(until, Relaxed);
+    }
+
+    /// Somebody who was asked pressed wrong digits.
+    pub(crate) fn note_wrong_digits(&self) {
+        self.wrong_digits.fetch_add(1, Relaxed);
+    }
+
+    /// Wrong digits of those who were asked in this attack.
+    pub(crate) fn wrong_digits(&self) -> u32 {
+        self.wrong_digits.load(Relaxed)
     }
 
     /// How the lines stand at `now`.
@@ -307,6 +319,9 @@ impl Core {
                     },
                 };
                 let ruling = watched.gate.offer(&offer);
+                if watched.gate.alarm().is_none() {
+                    lines.wrong_digits.store(0, Relaxed);
+                }
                 match ruling.verdict {
                     Verdict::Shed { status } => {
                         if !enforced {
@@ -332,7 +347,18 @@ impl Core {
         };
         let found = std::iter::from_fn(|| watched.gate.poll_finding());
         let found: Vec<_> = found.collect();
+        // Calls that are asked look for themselves whether they were given up.
+        let ended: Vec<_> = std::iter::from_fn(|| watched.gate.poll_order())
+            .filter_map(|order| match order {
+                Order::EndForEmergency(call) if enforced => Some(call),
+                Order::EndForEmergency(_) | Order::LeaveToCallBack(_) => None,
+            })
+            .collect();
         drop(watched);
+        for call in ended {
+            let id = CallId::from_raw(call.raw());
+            self.emit(Event::EmergencyNeedsLine { id });
+        }
         for finding in found {
             self.emit(Event::LinesUnderAttack {
                 site: site.key.clone(),

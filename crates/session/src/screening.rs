@@ -1,5 +1,6 @@
 //! Screening by voice: a stranger who calls while an attack fills a site's lines is answered by the
-//! edge, told a few digits, and put through when he presses them.
+//! edge, told a digit, and put through when he presses it. Where others pressed wrong ones, somebody
+//! guesses: then more digits are asked for, until the attack is over.
 //!
 //! The caller's INVITE gets its 200 at once, with G.711 and telephone events; the callee is called
 //! when the digits were right, and offered just that. Until it answers, the caller hears it ring, from here:
@@ -26,6 +27,7 @@ use crate::call::{CallKey, Phase, Side, Stage};
 use crate::cdr::EndedBy;
 use crate::core::Core;
 use crate::incoming::Reply;
+use crate::line_guard::Lines;
 use crate::negotiation::AnsweredHere;
 use crate::refusal::RefusalReason;
 use crate::setup::Attempt;
@@ -36,12 +38,14 @@ use crate::transfer::{Step as TransferStep, Transfer};
 pub const DIGITS_MAX: usize = 4;
 /// How often a caller may press the wrong digits.
 const TRIES: u8 = 2;
+/// So many wrong answers in one attack are more than slips: one digit more is asked for.
+const GUESSES: u32 = 4;
 /// How often a call that is asked is looked after.
 const TICK: Duration = Duration::from_millis(250);
 /// Before the first word, while the way for sound settles.
-const BREATH: Duration = Duration::from_millis(200);
+const BREATH: Duration = Duration::from_millis(120);
 /// Between digits, and before they are said again.
-const GAP: Duration = Duration::from_millis(80);
+const GAP: Duration = Duration::from_millis(60);
 const AGAIN: Duration = Duration::from_millis(1_300);
 /// The SIP status in the record of a call that was not put through.
 const NOT_PUT_THROUGH: u16 = 603;
@@ -53,22 +57,39 @@ pub struct VoicePolicy {
     pub prompts: Prompts,
     /// What the callee's ringing sounds like.
     pub ringback: Sound,
-    /// How many digits are asked for, 1 to [`DIGITS_MAX`].
+    /// How many digits are asked for while nobody guesses, 1 to [`DIGITS_MAX`].
     pub digits: u8,
     /// How long it may take, from the answer on.
     pub time: Duration,
 }
 
 impl VoicePolicy {
-    /// What a site in a country does if nothing else is said: the shipped prompts, two digits.
+    /// What a site in a country does if nothing else is said: the shipped prompts, one digit. While
+    /// lines are full, each further one costs every caller half a second of them.
     pub fn of_country(country: &str) -> VoicePolicy {
         VoicePolicy {
             prompts: Prompts::shipped(Language::of_country(country)),
             ringback: ringback(country),
-            digits: 2,
+            digits: 1,
             time: ringfence_detect::tdos::gate::CHALLENGE,
         }
     }
+
+    /// From the answer until the last digit was heard for the first time, on average of all digits.
+    pub fn heard_after(&self, kindly: bool) -> Duration {
+        let of_digits: usize = (0..10).map(|digit| self.prompts.digit(digit).len()).sum();
+        let said = BREATH + length_of(self.prompts.sound(question_name(kindly)).len());
+        (0..self.digits).fold(said, |said, _| said + GAP + length_of(of_digits) / 10)
+    }
+}
+
+/// How long a sound lasts: 8,000 bytes are a second.
+fn length_of(bytes: usize) -> Duration {
+    Duration::from_micros(125 * bytes as u64)
+}
+
+const fn question_name(kindly: bool) -> &'static str {
+    if kindly { "ask-kindly" } else { "ask" }
 }
 
 /// A caller whom the edge has answered.
@@ -127,8 +148,7 @@ impl Screening {
 
     /// The question.
     fn question(&self, kindly: bool) -> Vec<Part> {
-        let ask = if kindly { "ask-kindly" } else { "ask" };
-        let ask = Part::Sound(self.voice.prompts.sound(ask));
+        let ask = Part::Sound(self.voice.prompts.sound(question_name(kindly)));
         let first = [Part::Pause(BREATH), ask, Part::Pause(GAP)];
         let again = [Part::Pause(AGAIN)];
         first
@@ -171,7 +191,7 @@ impl Core {
             self.release_call(key);
             return Err((RefusalReason::Screening, 486));
         };
-        screening.code = self.draw(screening.voice.digits);
+        screening.code = self.draw(self.digits_now(key, &screening.voice));
         let parts = screening.question(kindly);
         let (stream, told) = (screening.stream, screening.told.clone());
         self.respond(now, &attempt.reply.of_leg(key, Side::A), 100);
@@ -268,8 +288,13 @@ impl Core {
 
     /// Wrong: other digits, once, or that was it.
     fn miss(&mut self, now: Instant, key: CallKey) {
-        let count = self.asking(key).map_or(1, |it| it.voice.digits);
-        let code = self.draw(count);
+        let Some(voice) = self.asking(key).map(|it| Arc::clone(&it.voice)) else {
+            return;
+        };
+        if let Some(lines) = self.lines_of(key) {
+            lines.note_wrong_digits();
+        }
+        let code = self.draw(self.digits_now(key, &voice));
         let Some(screening) = self.asking(key) else {
             return;
         };
@@ -566,6 +591,18 @@ impl Core {
         let call = self.call_mut(key)?;
         let screening = call.screening.as_deref_mut()?;
         (screening.step == Step::Asking).then_some(screening)
+    }
+
+    /// How many digits are asked for: more where somebody guesses.
+    fn digits_now(&self, key: CallKey, voice: &VoicePolicy) -> u8 {
+        let guessed = self.lines_of(key).map_or(0, Lines::wrong_digits);
+        let more = (guessed / GUESSES).min(DIGITS_MAX as u32) as u8;
+        voice.digits.saturating_add(more).min(DIGITS_MAX as u8)
+    }
+
+    fn lines_of(&self, key: CallKey) -> Option<&Lines> {
+        let call = self.call(key)?;
+        Some(&call.plan.site(call.route.site)?.usage.lines)
     }
 
     /// Digits that nobody can know.

@@ -105,6 +105,8 @@ pub(crate) fn options_peer(owner: Owner) -> Option<PeerId> {
 /// A session timer that is due while a caller is asked or waits for the callee is looked at again
 /// after so long.
 const SESSION_LATER: Duration = Duration::from_secs(2);
+/// Q.850 cause of a call that gave way to one that matters more: preemption.
+const PREEMPTION: u8 = 8;
 /// Q.850 cause of a call that the edge ended on a timer: recovery on timer expiry.
 const TIMER_EXPIRY: u8 = 102;
 
@@ -194,15 +196,27 @@ impl Core {
     }
 
     pub(crate) fn hang_up(&mut self, now: Instant, id: CallId) {
-        let key = self
-            .calls
-            .iter()
-            .find(|(_, call)| call.id == id)
-            .map(|(_, call)| call.key);
-        if let Some(key) = key {
+        if let Some(key) = self.key_of(id) {
             self.current = Some(key);
             self.end_call(now, key, EndedBy::Edge, None);
         }
+    }
+
+    /// An emergency call needs the channel of this one.
+    pub(crate) fn make_way(&mut self, now: Instant, id: CallId) {
+        let Some(key) = self.key_of(id) else { return };
+        self.current = Some(key);
+        if let Some(call) = self.call_mut(key) {
+            let why = " (ended so that an emergency call gets through)";
+            call.route.rule.push_str(why);
+        }
+        self.end_call(now, key, EndedBy::Edge, Some(PREEMPTION));
+    }
+
+    fn key_of(&self, id: CallId) -> Option<CallKey> {
+        let mut calls = self.calls.iter();
+        let found = calls.find(|(_, call)| call.id == id);
+        found.map(|(_, call)| call.key)
     }
 
     /// A call outlives its connection (RFC 3261 §12 knows no connections): the leg asks for a new

@@ -108,6 +108,12 @@ pub(crate) fn ways_of(
             false => ways.retain(|way| way.peer == named),
         }
     }
+    if route.emergency {
+        // When all have refused, all are asked once more: a call that gave way has left its channel
+        // free by then.
+        let again = ways.clone();
+        ways.extend(again);
+    }
     ways
 }
 

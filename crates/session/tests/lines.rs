@@ -6,6 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringfence_session::core::Input;
 use ringfence_session::event::Event;
 use ringfence_session::line_guard::LinesMode;
 use support::*;
@@ -109,6 +110,45 @@ fn an_emergency_call_goes_out_of_a_flood_and_ends_of_calls_free_lines() {
     world.pass(Duration::from_secs(700));
     world.sent.clear();
     assert_eq!(offer(&mut world, "+12125559999"), Ok(()));
+}
+
+/// All channels are in calls, the carrier says so, and somebody calls for help.
+#[test]
+fn an_emergency_call_that_finds_every_channel_in_use_ends_one_and_is_sent_again() {
+    let mut world = guarded(LinesMode::Enforce);
+    let call = |world: &mut World, number: &str, name: &str| {
+        let mut pbx = Caller::new(PBX, number);
+        pbx.call_id = name.to_owned();
+        pbx.branch = name.bytes().map(u32::from).sum();
+        let invite = pbx.request("INVITE", Some(&sdp("192.0.2.11", 7000, "")));
+        world.deliver(PBX, &invite.replace("secretbranch", name));
+        let invite = world.take(CARRIER, "INVITE");
+        world.sent.clear();
+        invite
+    };
+    for number in 0..7 {
+        call(&mut world, "+13125550123", &format!("talk{number}"));
+    }
+    let mut helps = Vec::new();
+    for number in 0..2 {
+        helps.push(call(&mut world, "911", &format!("help{number}")));
+    }
+    let gives_way = world.events.iter().find_map(|event| match event {
+        Event::EmergencyNeedsLine { id } => Some(*id),
+        _ => None,
+    });
+    let gives_way = gives_way.expect("a call that gives way");
+    world.input(Input::MakeWay(gives_way));
+    let ended = world.cdrs.iter().find(|cdr| cdr.id == gives_way).unwrap();
+    assert!(
+        ended.rule.contains("an emergency call gets through"),
+        "{}",
+        ended.rule
+    );
+    let busy = helps[1].answer("486 Busy Here", CARRIER, None);
+    world.deliver(CARRIER, &busy);
+    let again = world.take(CARRIER, "INVITE");
+    assert!(again.text.starts_with("INVITE sip:911@"), "{}", again.text);
 }
 
 #[test]

@@ -174,12 +174,19 @@ impl Asked {
         }
     }
 
+    /// Where the answer says that sound is taken.
+    fn socket(&self) -> SocketIndex {
+        let port = self.ok.body().split("m=audio ").nth(1).unwrap();
+        let port: u32 = port.split(' ').next().unwrap().parse().unwrap();
+        SocketIndex::new(port - 30_000)
+    }
+
     fn rtp(&mut self, packet: &[u8]) -> Option<String> {
         let mut buf = packet.to_vec();
         buf.resize(packet.len() + TAIL, 0);
         let (now, from) = (self.world.now, SOUND.parse().unwrap());
-        let media = self.world.core.media_mut();
-        let forward = media.handle_packet(now, SocketIndex::new(0), from, &mut buf, packet.len());
+        let (socket, media) = (self.socket(), self.world.core.media_mut());
+        let forward = media.handle_packet(now, socket, from, &mut buf, packet.len());
         self.world.core.take_pressed(now);
         self.world.pass(Duration::ZERO);
         self.world.flush();
@@ -214,7 +221,7 @@ fn who_presses_what_is_asked_is_put_through_and_notices_nothing_else() {
         "{body}"
     );
     let keys = asked.question();
-    assert_eq!(keys.len(), 2, "{keys}");
+    assert_eq!(keys.len(), 1, "{keys}");
     asked.world.nothing_sent();
     asked.press(&keys);
     let invite = asked.world.take(PBX, "INVITE");
@@ -322,6 +329,43 @@ fn wrong_digits_twice_end_with_a_note_and_never_reach_the_pbx() {
         "{rule}"
     );
     asked.world.all_over();
+}
+
+#[test]
+fn where_somebody_guesses_more_digits_are_asked_for() {
+    let mut world = attacked(LinesMode::Enforce);
+    let mut counts = Vec::new();
+    for number in 0..4u32 {
+        let mut caller = Caller::new(CARRIER, "+13305550100");
+        caller.call_id = format!("guess-{number}");
+        caller.branch = 10_000 + number;
+        let invite = caller.request("INVITE", Some(&sdp("198.51.100.21", 7000, "")));
+        let from = format!("+1212555200{number}");
+        let invite = invite
+            .replace("+15551234567", &from)
+            .replace("secretbranch", &format!("guess{number}"));
+        world.deliver(CARRIER, &invite);
+        world.take(CARRIER, "100");
+        let ok = world.take(CARRIER, "200");
+        caller.learn(&ok);
+        let ack = caller.request("ACK", None).replace("+15551234567", &from);
+        world.deliver(CARRIER, &ack);
+        let mut asked = Asked {
+            world,
+            caller,
+            ok,
+            seq: 0,
+        };
+        for _ in 0..2 {
+            let keys = asked.question();
+            counts.push(keys.len());
+            asked.press(&other(&keys));
+        }
+        world = asked.world;
+        world.pass(Duration::from_secs(10));
+        world.sent.clear();
+    }
+    assert_eq!(counts, [1, 1, 1, 1, 2, 2, 2, 2]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use ringfence_base::{HashKey, Instant, KeyedMap};
 
 use super::baseline::{Baseline, HourOfWeek};
 use super::classes::Classes;
-use super::offer::{Challenge, Offer, Order, Ruling, Upstream, Verdict};
+use super::offer::{CallingNumber, Challenge, Offer, Order, Ruling, Upstream, Verdict};
 use super::pressure::{Pressure, Rise};
 use crate::callers::{CallerKey, Standing};
 use crate::event::{CallRef, SiteRef};
@@ -25,7 +25,8 @@ pub struct Profile {
     pub site: SiteRef,
     /// Its channels. More than 0: a site without a limit needs no gate.
     pub channels: u32,
-    /// Channels that strangers never fill during an alarm. Three in eight are right where the known
+    /// During an alarm a stranger is put through only where so many channels stay free of talks
+    /// after it: for the known, and one for emergencies. Three in eight are right where the known
     /// make half an Erlang: of them one in fifty finds no channel when strangers have all others.
     pub reserve_known: u32,
     /// Whether calls can be answered here and asked. Where they cannot, strangers find a smaller
@@ -81,6 +82,8 @@ pub struct Counts {
     pub full: u64,
     /// Alarms.
     pub alarms: u64,
+    /// Calls ended because somebody called for help and no channel was free.
+    pub ended_for_emergency: u64,
 }
 
 /// The machine.
@@ -103,6 +106,10 @@ pub struct Gate {
     attack_mode: Option<AttackMode>,
     /// Whether strangers are asked, since lines became short in this alarm.
     asking: bool,
+    /// Channels that stay free of challenges: see [`Gate::channels_to_keep`].
+    kept: u32,
+    /// Whether so many strangers call that somebody must have sent them.
+    swarm: bool,
     last_rise: Instant,
     hour: HourOfWeek,
     counts: Counts,
@@ -140,6 +147,23 @@ impl Class {
     const fn is_kindly(self) -> bool {
         matches!(self, Class::Asked { kindly: true })
     }
+
+    /// A challenge that had less than this is not given up for a newcomer.
+    const fn fair_time(self) -> Duration {
+        if self.is_kindly() { FAIR_KINDLY } else { FAIR }
+    }
+
+    /// Who goes first when an emergency call finds no channel; none: never.
+    const fn gives_way(self) -> Option<u8> {
+        match self {
+            Class::Asked { .. } => Some(4),
+            Class::Stranger => Some(3),
+            Class::Person => Some(2),
+            Class::Outbound => Some(1),
+            Class::Known => Some(0),
+            Class::Emergency => None,
+        }
+    }
 }
 
 impl Gate {
@@ -159,6 +183,8 @@ impl Gate {
             alarm: None,
             attack_mode: None,
             asking: false,
+            kept: KEPT,
+            swarm: false,
             last_rise: Instant::ZERO,
             hour: HourOfWeek::default(),
             counts: Counts::default(),
@@ -204,6 +230,9 @@ impl Gate {
         let room = self.busy() + 1 < self.profile.channels || self.make_room(now, None, false);
         if !emergency && !room {
             return false;
+        }
+        if emergency && self.busy() >= self.profile.channels {
+            self.end_for_emergency();
         }
         self.insert(call, now, None, Upstream::default(), class);
         true
@@ -370,9 +399,9 @@ impl Gate {
         self.asking |= (self.busy() + 1) * 100 > channels * SCREEN_PERCENT;
         // People who wait for a free line are helped by no question, unless they are so many that
         // somebody must have sent them.
-        let per_minute = self.pressure.per_minute(offer.at);
-        let swarm = per_minute.is_some_and(|calls| calls > f64::from(channels));
-        if !self.asking || (alarm.crowd && !swarm) {
+        let per_minute = self.pressure.per_minute(offer.at, SWARM_CALLS);
+        self.swarm = per_minute.is_some_and(|calls| calls > f64::from(channels));
+        if !self.asking || (alarm.crowd && !self.swarm) {
             return self.offer_in_peace(offer);
         }
         if !self.profile.voice {
@@ -384,12 +413,16 @@ impl Gate {
                 "the number failed the challenge three times in ten minutes",
             );
         }
-        // Who is refused or sent away holds a channel at the carrier for a moment longer: two stay
-        // free, so that whoever must get through finds one even then. When several come at once, one
-        // of the two is lent until somebody has had a fair time.
+        if offer.upstream.number == CallingNumber::Impossible {
+            return self.shed(608, "nobody can have the calling number");
+        }
+        self.kept = self.channels_to_keep(offer.at);
         let room = self.strangers_have_room() && {
-            while self.busy() + 2 >= channels && self.make_room(offer.at, Some(offer), false) {}
-            self.busy() + 1 < channels
+            while self.busy() + self.kept >= channels
+                && self.make_room(offer.at, Some(offer), false)
+            {}
+            let lent = if alarm.crowd { 0 } else { self.kept - 1 };
+            self.busy() + self.kept - lent < channels
         };
         if !room {
             return self.shed(486, "an attack fills the lines, and all of them are in use");
@@ -443,27 +476,44 @@ impl Gate {
         }
     }
 
-    /// Whether one of the two free channels is in use.
+    /// Who is refused or sent away holds a channel at the carrier for a moment longer. One channel
+    /// stays free of challenges, so that whoever must get through finds it; two where calls come so
+    /// fast that the one is often taken by somebody who is just sent away, or last long because people
+    /// are told of a forgery. When several come at once, one of two is lent until somebody has had a
+    /// fair time.
+    fn channels_to_keep(&self, now: Instant) -> u32 {
+        let per_minute = self.pressure.per_minute(now, FAST_CALLS);
+        let fast = per_minute.is_none_or(|calls| calls > FAST_PER_MINUTE);
+        KEPT + u32::from(fast || self.is_crowded())
+    }
+
+    /// Whether fewer channels are free than are to be kept.
     fn is_lent(&self) -> bool {
-        self.busy() + 2 > self.profile.channels
+        self.busy() + self.kept > self.profile.channels
     }
 
     /// When the first of those who are asked has had a fair time.
     fn fair_until(&self) -> Option<Instant> {
-        self.asked().map(|(_, held)| held.since + FAIR).min()
+        let fair = self
+            .asked()
+            .map(|(_, held)| held.since + held.class.fair_time());
+        fair.min()
     }
 
-    /// Whether one more stranger in a call leaves the reserve for the known and the one channel.
-    /// Where people can be asked, those who came in before they were do not count: else the attack's
-    /// first calls would keep everybody out for as long as they hold.
+    /// Whether one more stranger in a call leaves the reserve free. Where strangers are asked and few
+    /// pass, those few are hardly ever many at a time: one channel less is kept from them, and those who
+    /// came in before anybody was asked do not count, else the attack's first calls would keep
+    /// everybody out for as long as they hold. Of a swarm even those leave one channel for the known and
+    /// one for emergencies.
     fn strangers_have_room(&self) -> bool {
-        let kept = self.profile.reserve_known.saturating_add(1);
-        let class = match self.profile.voice {
-            true => Class::Person,
-            false => Class::Stranger,
-        };
-        let strangers = self.of_class(class) as u32;
-        strangers < self.profile.channels.saturating_sub(kept).max(1)
+        let few = self.profile.voice && !self.is_crowded();
+        let talks = self.calls.values().filter(|held| !held.class.is_asked());
+        let of_strangers = talks.clone().filter(|held| held.class == Class::Stranger);
+        let (talks, of_strangers) = (talks.count() as u32, of_strangers.count() as u32);
+        let counted = if few { talks - of_strangers } else { talks };
+        let reserve = self.profile.reserve_known.saturating_sub(few.into());
+        let most = |reserve| self.profile.channels.saturating_sub(reserve).max(1);
+        counted < most(reserve) && (!self.swarm || talks < most(RESERVE_MIN))
     }
 
     /// Ends the challenge that is least likely to be passed: the one that has been silent longest,
@@ -472,7 +522,9 @@ impl Gate {
     fn make_room(&mut self, now: Instant, newcomer: Option<&Offer>, must: bool) -> bool {
         let score = |held: &Held| {
             let bad = self.classes.of(held.upstream).is_bad();
-            now.saturating_since(held.since) + if bad { BAD_CLASS } else { Duration::ZERO }
+            // Who is told of the forgery first hears the digit so much later.
+            let heard = held.since + (held.class.fair_time() - FAIR);
+            now.saturating_since(heard) + if bad { BAD_CLASS } else { Duration::ZERO }
         };
         let bad_newcomer = newcomer.is_some_and(|offer| self.classes.of(offer.upstream).is_bad());
         let least = match (must || newcomer.is_none(), bad_newcomer) {
@@ -497,8 +549,24 @@ impl Gate {
     /// The call is over as far as channels go: no input, or its place is needed.
     fn give_up(&mut self, call: CallRef, now: Instant) {
         if let Some(held) = self.calls.remove(&call) {
-            self.note_outcome(&held, false, now);
+            // Of those who are told of a forgery, who says nothing understands and leaves.
+            if !held.class.is_kindly() {
+                self.note_outcome(&held, false, now);
+            }
             self.orders.push_back(Order::LeaveToCallBack(call));
+        }
+    }
+
+    /// Ends the youngest call of those who matter least, so that help can be called.
+    fn end_for_emergency(&mut self) {
+        let giving_way = self.calls.iter().filter_map(|(call, held)| {
+            let rank = held.class.gives_way()?;
+            Some((rank, held.since, *call))
+        });
+        if let Some((_, _, call)) = giving_way.max() {
+            self.calls.remove(&call);
+            self.counts.ended_for_emergency += 1;
+            self.orders.push_back(Order::EndForEmergency(call));
         }
     }
 
@@ -631,6 +699,7 @@ impl Gate {
     fn calm(&mut self, now: Instant) {
         self.alarm = None;
         self.asking = false;
+        self.swarm = false;
         self.pressure.reset(now);
         self.classes.clear();
         self.outcomes.clear();
@@ -664,13 +733,6 @@ impl Gate {
         let all = self.calls.iter().map(|(call, held)| (*call, held));
         all.filter(|(_, held)| held.class.is_asked())
     }
-
-    fn of_class(&self, class: Class) -> usize {
-        self.calls
-            .values()
-            .filter(|held| held.class == class)
-            .count()
-    }
 }
 
 fn admit(why: &str) -> Ruling {
@@ -691,6 +753,18 @@ fn keep<T>(queue: &mut VecDeque<T>, value: T, most: usize) {
 pub const CHALLENGE: Duration = Duration::from_millis(7_800);
 /// A challenge that had less than this is not given up for a newcomer: the digit is hardly heard.
 const FAIR: Duration = Duration::from_millis(3_000);
+/// The same where the forgery is told of first.
+const FAIR_KINDLY: Duration = Duration::from_millis(6_000);
+/// Channels that stay free of challenges.
+const KEPT: u32 = 1;
+/// Where more strangers than this call in a minute, one channel more stays free.
+const FAST_PER_MINUTE: f64 = 57.0;
+/// Calls that this is measured by.
+const FAST_CALLS: usize = 24;
+/// Calls that tell a swarm.
+const SWARM_CALLS: usize = 12;
+/// Channels that no stranger who passed fills: one for the known, one for emergencies.
+const RESERVE_MIN: u32 = 2;
 /// Callers of a class that never passed count as silent for so much longer.
 const BAD_CLASS: Duration = Duration::from_millis(20_000);
 /// Strangers are asked when more than this share of the channels is in use.

@@ -151,12 +151,15 @@ pub enum Challenge {
     Unasked,
 }
 
-/// Something that must be done to a call that is being asked.
+/// Something that must be done to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The time for the digits is over: the call goes to voicemail, or its number is noted for a
     /// call back and it is ended. The machine holds it as gone.
     LeaveToCallBack(CallRef),
+    /// Somebody calls for help and every channel is in use: this call is ended. The machine holds it
+    /// as gone.
+    EndForEmergency(CallRef),
 }
 
 #[cfg(test)]

@@ -62,11 +62,12 @@ impl Pressure {
             .or_else(|| (self.ramp >= RAMP_LIMIT).then_some(Rise::Ramp))
     }
 
-    /// Calls of strangers in a minute, over those that are remembered; none of fewer than eight.
-    pub fn per_minute(&self, now: Instant) -> Option<f64> {
-        let (first, _) = self.recent.front().filter(|_| self.recent.len() >= 8)?;
+    /// Calls of strangers in a minute, over the last `calls`, of which 32 are remembered; none if
+    /// there were fewer.
+    pub fn per_minute(&self, now: Instant, calls: usize) -> Option<f64> {
+        let (first, _) = self.recent.iter().rev().nth(calls.checked_sub(1)?)?;
         let minutes = now.saturating_since(*first).as_secs_f64() / 60.0;
-        Some(self.recent.len() as f64 / minutes.max(1.0 / 60.0))
+        Some(calls as f64 / minutes.max(1.0 / 60.0))
     }
 
     /// Begins anew, after an alarm.

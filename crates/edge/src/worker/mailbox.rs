@@ -21,6 +21,8 @@ pub(crate) enum Handover {
     Closed(ConnectionId),
     /// What was to be sent over another worker's connection was not.
     Failed(Flow),
+    /// An emergency call needs the channel of this call.
+    MakeWay(CallId),
     /// A message of a call that this worker owns.
     Message {
         flow: Flow,

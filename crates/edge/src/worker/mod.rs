@@ -430,6 +430,15 @@ impl Worker {
                     tracing::error!(call = %id, last_messages = %Escaped(dump),
                         "a call's machine panicked; the call was ended");
                 }
+                Event::EmergencyNeedsLine { id } => {
+                    tracing::warn!(call = %id, "ended so that an emergency call gets through");
+                    if id.worker() == self.index {
+                        self.core.handle_input(now, Input::MakeWay(id));
+                    } else {
+                        let handover = Handover::MakeWay(id);
+                        self.router.push(id.worker(), handover, &mut self.counters);
+                    }
+                }
                 Event::LinesUnderAttack {
                     site,
                     what,

@@ -29,7 +29,12 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    fn push(&self, to: WorkerIndex, handover: Handover, counters: &mut WorkerCounters) -> bool {
+    pub(crate) fn push(
+        &self,
+        to: WorkerIndex,
+        handover: Handover,
+        counters: &mut WorkerCounters,
+    ) -> bool {
         match self.rings.get(to.index()).map(|ring| ring.push(handover)) {
             Some(Ok(())) => {
                 counters.handed_over += 1;
@@ -378,6 +383,7 @@ pub(crate) fn receive_handover(
         Handover::Failed(flow) => inbound
             .core
             .handle_input(now, Input::TransportFailed { flow }),
+        Handover::MakeWay(id) => inbound.core.handle_input(now, Input::MakeWay(id)),
         Handover::OfInvite {
             flow,
             bytes,

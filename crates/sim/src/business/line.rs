@@ -12,6 +12,8 @@ use ringfence_detect::tdos::baseline::HourOfWeek;
 use ringfence_detect::tdos::gate::Profile;
 use ringfence_detect::tdos::offer::{Challenge, Offer, Order, Verdict};
 
+use ringfence_session::screening::VoicePolicy;
+
 use super::people::{Arrival, REGULARS, Reaction, Who, reaction, regular_number, talk};
 use super::report::{BusyDay, Milliseconds, Share, Tally, Tdos};
 
@@ -24,6 +26,8 @@ pub(super) struct Line {
     gate: Option<Gate>,
     callers: KnownCallers,
     secret: HashKey,
+    /// How strangers are asked.
+    voice: VoicePolicy,
     /// The carrier's count of channels in use.
     in_use: u32,
     calls: BTreeMap<CallRef, Live>,
@@ -71,6 +75,7 @@ impl Line {
             gate: guarded.then(|| Gate::new(Profile::new(SiteRef::new(0), channels), secret)),
             callers: KnownCallers::new(secret, CALLERS_MAX),
             secret,
+            voice: VoicePolicy::of_country("US"),
             in_use: 0,
             calls: BTreeMap::new(),
             next: 0,
@@ -106,10 +111,13 @@ impl Line {
         for arrival in arrivals {
             self.after(arrival.at, Happening::Arrives(Box::new(arrival)));
         }
+        let mut clock = Instant::ZERO;
         loop {
             let gate = self.gate.as_ref().and_then(Gate::poll_timeout);
             let Some(at) = self.due.next_at() else { break };
-            let at = gate.map_or(at, |gate| gate.min(at));
+            // What the gate finds overdue is done now, not then.
+            let at = gate.map_or(at, |gate| gate.min(at)).max(clock);
+            clock = at;
             let now = Duration::from_nanos(at.as_nanos());
             if let Some(gate) = &mut self.gate {
                 gate.handle_timeout(at);
@@ -172,7 +180,8 @@ impl Line {
                     asked: true,
                     ..live
                 };
-                let happening = match reaction(who, kindly, &mut self.entropy) {
+                let question = (kindly, self.voice.heard_after(kindly));
+                let happening = match reaction(who, question, &mut self.entropy) {
                     Reaction::Presses(after) => Some((after, Happening::Presses(call))),
                     Reaction::Leaves(after) => Some((after, Happening::HangsUp(call))),
                     // Attackers hold as long as they do; people wait for what comes.
@@ -295,7 +304,7 @@ impl Line {
     /// What the gate orders.
     fn obey(&mut self, now: Duration) {
         while let Some(order) = self.gate.as_mut().and_then(Gate::poll_order) {
-            let Order::LeaveToCallBack(call) = order;
+            let (Order::LeaveToCallBack(call) | Order::EndForEmergency(call)) = order;
             if let Some(live) = self.calls.remove(&call) {
                 self.left(now, &live);
             }

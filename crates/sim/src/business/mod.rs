@@ -37,6 +37,8 @@ pub struct TdosParameters {
     pub length: Duration,
     /// How the calls are made.
     pub style: Style,
+    /// How long it takes until there are so many calls in a minute; zero: they are from the start.
+    pub ramp: Duration,
     /// Traffic of real callers, in Erlang.
     pub load: f64,
     /// Everything random follows from it.
@@ -54,6 +56,7 @@ pub fn tdos(parameters: &TdosParameters) -> Tdos {
         hold,
         length,
         style,
+        ramp,
         load,
         seed,
         guarded,
@@ -87,7 +90,13 @@ pub fn tdos(parameters: &TdosParameters) -> Tdos {
         &mut entropy,
     );
     let first = arrivals.len();
-    strangers(&mut arrivals, (begin, end), rate, style, &mut entropy);
+    strangers(
+        &mut arrivals,
+        (begin, end),
+        (rate, ramp),
+        style,
+        &mut entropy,
+    );
     let attack_begins = arrivals.get(first).map(|arrival| arrival.at);
     let mut line = Line::new(channels, hold, guarded, begin, entropy);
     line.play(arrivals);

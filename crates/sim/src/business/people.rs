@@ -10,7 +10,7 @@ use ringfence_detect::tdos::offer::{Attestation, CallingNumber, Upstream};
 pub enum Style {
     /// Machines in step, made-up numbers, one gateway; they redial.
     Flood,
-    /// Valid numbers, poorly vouched for, in a ramp over half of the time.
+    /// Valid numbers, poorly vouched for, each call a little after the last: never a burst.
     Slow,
     /// Valid numbers never seen before, fully vouched for by the carriers that everybody has, spaced
     /// like people. They listen and speak, and cannot pass the challenge.
@@ -77,16 +77,15 @@ pub(super) fn regular(
     }
 }
 
-/// An attack of `per_minute` calls.
+/// An attack of `per_minute` calls, to which it grows from one in twenty during `ramp`.
 pub(super) fn strangers(
     arrivals: &mut Vec<Arrival>,
     (from, to): (Duration, Duration),
-    per_minute: f64,
+    (per_minute, ramp): (f64, Duration),
     style: Style,
     entropy: &mut dyn Entropy,
 ) {
     let mut at = from;
-    let half = (to.saturating_sub(from)).as_secs_f64() / 2.0;
     while per_minute > 0.0 && at < to {
         let mut next = arrival(at, Who::Attacker(style), entropy);
         // Machines of a flood redial, one time in three.
@@ -97,13 +96,14 @@ pub(super) fn strangers(
             next = Arrival { at, ..last.clone() };
         }
         arrivals.push(next);
-        let mean = 60.0 / per_minute;
+        let grown = match ramp.as_secs_f64() {
+            ramp if ramp > 0.0 => ((at - from).as_secs_f64() / ramp).clamp(0.05, 1.0),
+            _ => 1.0,
+        };
+        let mean = 60.0 / per_minute / grown;
         at += match style {
             Style::Flood => seconds(mean * (0.9 + 0.2 * uniform(entropy))),
-            Style::Slow => {
-                let grown = ((at - from).as_secs_f64() / half).clamp(0.05, 1.0);
-                seconds(mean / grown * (0.7 + 0.6 * uniform(entropy)))
-            }
+            Style::Slow => seconds(mean * (0.7 + 0.6 * uniform(entropy))),
             Style::Human | Style::Backscatter => exponential(mean, entropy),
         };
     }
@@ -158,19 +158,24 @@ pub(super) fn day(load: f64, entropy: &mut dyn Entropy) -> Vec<Arrival> {
     arrivals
 }
 
-/// What `who` does when asked.
-pub(super) fn reaction(who: Who, kindly: bool, entropy: &mut dyn Entropy) -> Reaction {
+/// What `who` does when asked. `heard` is from the answer until the digit was said.
+pub(super) fn reaction(
+    who: Who,
+    (kindly, heard): (bool, Duration),
+    entropy: &mut dyn Entropy,
+) -> Reaction {
     let presses = |entropy: &mut dyn Entropy| {
-        // The digit is heard after 1.2 s; then the phone comes down from the ear.
+        // The digit is heard; then the phone comes down from the ear.
         let reaction = 1.8 * (0.4 * normal(entropy)).exp();
-        Reaction::Presses(seconds(1.2 + reaction))
+        Reaction::Presses(heard + seconds(reaction))
     };
     match who {
         // One in a hundred does not understand, or cannot.
         Who::Human if uniform(entropy) < 0.01 => Reaction::Nothing,
         Who::Human => presses(entropy),
         Who::Attacker(Style::Backscatter) if kindly && uniform(entropy) < 0.8 => {
-            Reaction::Leaves(seconds(5.0 + uniform(entropy)))
+            // That the number was forged is said first.
+            Reaction::Leaves(heard + seconds(uniform(entropy)))
         }
         Who::Attacker(Style::Backscatter) => presses(entropy),
         _ => Reaction::Nothing,

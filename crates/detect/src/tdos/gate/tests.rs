@@ -100,6 +100,60 @@ fn an_emergency_call_always_goes_out() {
     );
 }
 
+/// Two calls for help at once: the second finds the channel that was kept in use.
+#[test]
+fn every_further_emergency_call_ends_the_youngest_call_that_matters_least() {
+    let mut world = World::new(8);
+    let (known, _) = world.offer(Standing::Known);
+    let strangers: Vec<_> = (0..6)
+        .map(|_| {
+            world.pass(3_600);
+            world.offer(Standing::Stranger).0
+        })
+        .collect();
+    let mut orders = Vec::new();
+    for _ in 0..9 {
+        world.next += 1;
+        let call = CallRef::new(world.next);
+        assert!(world.gate.outbound(call, world.now, true));
+        assert!(world.gate.busy() <= 9);
+        orders.extend(std::iter::from_fn(|| world.gate.poll_order()));
+    }
+    let mut expected: Vec<_> = strangers.into_iter().rev().collect();
+    expected.push(known);
+    let expected: Vec<_> = expected.into_iter().map(Order::EndForEmergency).collect();
+    assert_eq!(orders, expected, "and no emergency call is ever ended");
+    assert_eq!(world.gate.counts().ended_for_emergency, 7);
+}
+
+#[test]
+fn a_number_that_nobody_can_have_is_not_asked_during_an_attack() {
+    let mut world = World::new(8);
+    let offer = |world: &mut World, number| {
+        world.next += 1;
+        let offer = Offer {
+            call: CallRef::new(world.next),
+            at: world.now,
+            hour: HourOfWeek::default(),
+            caller: Some(CallerKey::new(world.next)),
+            standing: Standing::Stranger,
+            emergency: false,
+            upstream: Upstream {
+                number,
+                ..Upstream::default()
+            },
+        };
+        world.gate.offer(&offer).verdict
+    };
+    assert_eq!(offer(&mut world, CallingNumber::Impossible), Verdict::Admit);
+    world.flood();
+    let verdict = offer(&mut world, CallingNumber::Impossible);
+    assert_eq!(verdict, Verdict::Shed { status: 608 });
+    world.pass(5);
+    let verdict = offer(&mut world, CallingNumber::Hidden);
+    assert_eq!(verdict, Verdict::Screen { kindly: false });
+}
+
 #[test]
 fn who_passes_is_let_in_and_never_asked_again() {
     let mut world = World::new(8);

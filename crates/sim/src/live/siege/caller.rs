@@ -13,7 +13,7 @@ use super::ear::Ear;
 /// How a caller behaves once somebody answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manners {
-    /// Says something, and presses digits that it is asked for; else it is silent.
+    /// Says something, and presses the digit that it is asked for; else it is silent.
     pub(super) human: bool,
     /// Hangs up after so long in a talk: a human from the first word of the callee on, others from
     /// the answer on.
@@ -87,11 +87,11 @@ pub(super) fn call(
         }
         if manners.human {
             line.speak(now);
-            if let (Some(digits), None) = (line.ear.two_digits(), first_word) {
+            if let (Some(digit), None) = (line.ear.first_digit(), first_word) {
                 let since = *understood.get_or_insert(now);
                 if !pressed && now >= since + REACTION {
                     pressed = true;
-                    line.press(&digits);
+                    line.press(digit);
                 }
             }
         }
@@ -172,21 +172,19 @@ impl Line {
         self.next = Some(at);
     }
 
-    /// Presses keys: RFC 4733 §2.5.
-    fn press(&mut self, digits: &[u8]) {
-        for &event in digits {
-            for packet in 0..8_u16 {
-                let event = TelephoneEvent {
-                    event,
-                    end: packet >= 5,
-                    volume: 10,
-                    duration: 160 * (packet.min(5) + 1),
-                };
-                self.send(101, packet == 0, &event.to_bytes());
-                std::thread::sleep(PACKET_TIME);
-            }
-            self.clock = self.clock.wrapping_add(160 * 8);
+    /// Presses a key: RFC 4733 §2.5.
+    fn press(&mut self, digit: u8) {
+        for packet in 0..8_u16 {
+            let event = TelephoneEvent {
+                event: digit,
+                end: packet >= 5,
+                volume: 10,
+                duration: 160 * (packet.min(5) + 1),
+            };
+            self.send(101, packet == 0, &event.to_bytes());
+            std::thread::sleep(PACKET_TIME);
         }
+        self.clock = self.clock.wrapping_add(160 * 8);
         self.next = None;
     }
 
