@@ -1,14 +1,14 @@
 //! `cargo xtask eval`: what detection achieves, against the bars of the specification.
 //!
 //! Runs `ringfence sim` over seeds that were not used for tuning (the machines were tuned on 0 to
-//! 59 and 1000 to 1029), with the edge and without it, and `ringfence replay` over captures of real
+//! 59, 1000 to 1029 and 10000 to 32999), with the edge and without it, and `ringfence replay` over captures of real
 //! attackers. Prints one table and writes it to `docs/eval.md`, the objects to
 //! `target/eval.json`. A missed bar is named; what fails the task is harm: somebody of the
 //! customer's banned, or an emergency call that would have got through without the edge.
 //!
-//! Scans and guesses are also played against the rules of pike and of fail2ban, and calls that hold
-//! the lines against nobody's. Not here: precision and recall over all events, rules in the style of
-//! FreePBX, and the cost of a hostile packet, which the bench would have to measure.
+//! Scans and guesses are also played against the rules of pike, of fail2ban and of FreePBX's firewall,
+//! and calls that hold the lines against nobody's. Not here: the cost of a hostile packet, which the
+//! bench would have to measure.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -37,7 +37,7 @@ const KNOCKS: [(&str, &str); 9] = [
     ("guess", "stuff"),
     ("guess", "stolen"),
 ];
-const RULES: [&str; 3] = ["edge", "pike", "fail2ban"];
+const RULES: [&str; 4] = ["edge", "pike", "fail2ban", "freepbx"];
 const STYLES: [&str; 4] = ["flood", "slow", "human", "backscatter"];
 /// How many programs run at a time.
 const AT_ONCE: usize = 2;
@@ -270,10 +270,14 @@ fn denial(
     }
     share("emergency calls", EMERGENCY, "1.000", 1.0)?;
     let detected = with.pointer("/detected_after_s").and_then(Value::as_f64);
+    let of_all = |part: &str| number(with, &format!("/detection_s/{part}"));
+    let (half, most) = (of_all("p50")?, of_all("p99")?);
     rows.push(Row {
-        what: format!("{what}: detected at the latest"),
+        what: format!("{what}: detected, half / 99 of 100 / at the latest"),
         without: "-".to_owned(),
-        with: detected.map_or("never".to_owned(), |seconds| format!("{seconds:.1} s")),
+        with: detected.map_or("never".to_owned(), |seconds| {
+            format!("{half:.1} / {most:.1} / {seconds:.1} s")
+        }),
         bar: "<= 20 s",
         met: Some(detected.is_some_and(|seconds| seconds <= 20.0)),
     });
@@ -315,6 +319,12 @@ impl Knocked<'_> {
             .reduce(f64::max)
     }
 
+    /// When nothing more was heard of the attackers, in words.
+    fn contained(&self) -> String {
+        self.worst("/contained_after_s")
+            .map_or("not always".to_owned(), |after| format!("{after:.1} s"))
+    }
+
     /// When it was found at the latest, in words.
     fn found(&self) -> String {
         let messages = self.worst("/detected/after_messages");
@@ -332,9 +342,14 @@ fn knock(
     results: &Results,
     (command, style): (&str, &str),
 ) -> anyhow::Result<()> {
-    let [edge, pike, fail2ban] = RULES.map(|rules| Knocked::of(results, style, rules));
+    let [edge, pike, fail2ban, freepbx] = RULES.map(|rules| Knocked::of(results, style, rules));
     let beside = |of: &dyn Fn(&Knocked<'_>) -> anyhow::Result<String>| {
-        anyhow::Ok(format!("pike {}; fail2ban {}", of(&pike)?, of(&fail2ban)?))
+        anyhow::Ok(format!(
+            "pike {}; fail2ban {}; FreePBX {}",
+            of(&pike)?,
+            of(&fail2ban)?,
+            of(&freepbx)?
+        ))
     };
     let mut row = |what: &str, without: String, with: String, bar, met| {
         rows.push(Row {
@@ -424,6 +439,29 @@ fn knock(
         format!("{echo:.2}"),
         "<= 1.00",
         Some(echo <= 1.0),
+    );
+    let addresses = |it: &Knocked<'_>| {
+        let (met, all) = (it.sum("/addresses_met")?, it.sum("/addresses")?);
+        let own = it.sum("/own_met")?;
+        let share = |part: f64, of: f64| match of > 0.0 {
+            true => format!("{:.3}", part / of),
+            false => "-".to_owned(),
+        };
+        anyhow::Ok(format!("{} / {}", share(met, met + own), share(met, all)))
+    };
+    row(
+        "addresses met: precision / recall",
+        beside(&addresses)?,
+        addresses(&edge)?,
+        "shown only",
+        None,
+    );
+    row(
+        "contained for good, at the latest",
+        beside(&|it| Ok(it.contained()))?,
+        edge.contained(),
+        "shown only",
+        None,
     );
     if bans > 0.0 {
         harm.push(format!("{style}: {bans} bans of the business's own"));
@@ -537,11 +575,20 @@ fn document(table: &str, seeds: u64) -> String {
          after 60 s, 30 minutes, one Erlang of real calls. \"Without\" is first come, first \
          served. Toll fraud: 16 businesses for 28 days in each seed, each attacked once.\n\n\
          Scans and guesses: four minutes beside eleven phones, four of them behind one \
-         address, a phone with a wrong password and a carrier; pike and fail2ban with their \
-         defaults read the same messages. Not evaluated here: precision and recall over all events, \
-         rules in the style of FreePBX, and the cost of a hostile packet. What is late by the bar \
-         of one second is the wait of 0.9 s for the answer to a challenge: a phone behind a slow \
-         line has that long.\n\n{table}",
+         address, a phone with a wrong password and a carrier; pike, fail2ban and the rate limit of \
+         FreePBX's firewall with their defaults read the same messages. An address is met when it \
+         is blocked, held back or refused. Addresses that sent one message each cannot be: there \
+         the class is answered, not the address; and spoofed ones must not be. Not evaluated here: \
+         the cost of a hostile packet.\n\n\
+         What no detector can do: calls that come like people's (human, backscatter) at 13 a minute \
+         are fewer than four in the first 20 s in 19 of 100 attacks. Three strangers within 20 s \
+         come by themselves some 19 times in a business's year, so fewer than four calls raise no \
+         alarm that is to be false once a year at most. People who call back (backscatter) pass any \
+         challenge; 80 of 100 are assumed to hang up when told that the number was forged, and the \
+         others talk like anybody: at 13 a minute they alone ask for 3 lines at all times, at 40 \
+         for 8, and nothing tells them from unknown people. Known callers and emergency calls have \
+         their lines. Callers lost on a busy day are the price of the line that stays free for an \
+         emergency call.\n\n{table}",
         if seeds == SEEDS.1 {
             ""
         } else {
@@ -569,6 +616,7 @@ mod tests {
             "emergency": {"success": emergency},
             "false_bans": bans,
             "detected_after_s": after,
+            "detection_s": {"p50": after, "p99": after},
             "bound": null,
         })
     }
@@ -589,7 +637,11 @@ mod tests {
     fn bars_are_missed_by_name_and_harm_is_told_apart() {
         check(&tdos(0.99, 1.0, 0, 3.0), &[], 0);
         check(&tdos(0.96, 1.0, 0, 3.0), &["x: known callers"], 0);
-        check(&tdos(0.99, 1.0, 0, 21.0), &["x: detected at the latest"], 0);
+        check(
+            &tdos(0.99, 1.0, 0, 21.0),
+            &["x: detected, half / 99 of 100 / at the latest"],
+            0,
+        );
         check(&tdos(0.99, 0.95, 0, 3.0), &["x: emergency calls"], 0);
         check(&tdos(0.99, 0.8, 1, 3.0), &["x: emergency calls"], 2);
     }

@@ -386,6 +386,8 @@ pub(crate) enum PerimeterRules {
     Edge,
     /// Those of fail2ban with its jail for Asterisk.
     Fail2ban,
+    /// Those of FreePBX's responsive firewall: 50 packets in 10 s.
+    Freepbx,
     /// Nobody's.
     Nobody,
     /// Those of Kamailio's pike.

@@ -56,6 +56,7 @@ fn knocked(style: perimeter::Style, options: &PerimeterOptions) -> perimeter::Re
         rules: match options.rules {
             PerimeterRules::Edge => perimeter::Rules::Edge,
             PerimeterRules::Fail2ban => perimeter::Rules::Fail2ban,
+            PerimeterRules::Freepbx => perimeter::Rules::FreePbx,
             PerimeterRules::Nobody => perimeter::Rules::Nobody,
             PerimeterRules::Pike => perimeter::Rules::Pike,
         },

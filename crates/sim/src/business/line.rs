@@ -336,12 +336,13 @@ impl Line {
     }
 
     pub(super) fn tdos_report(mut self, attack_begins: Option<Duration>) -> Tdos {
-        let detected = self
-            .first_alarm
-            .zip(attack_begins)
-            .map(|(alarm, begins)| alarm.saturating_sub(begins).as_secs_f64());
+        let first = self.first_alarm;
         let mut report = self.tally.report();
-        report.detected_after_s = detected;
+        report.detected(
+            attack_begins
+                .filter(|_| self.gate.is_some())
+                .map(|begins| first.map(|alarm| alarm.saturating_sub(begins))),
+        );
         report.false_alarms = self.alarms_before;
         report
     }

@@ -1,5 +1,7 @@
 //! Who got through: the object that `ringfence sim` prints.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::line::percentiles;
@@ -18,6 +20,8 @@ pub struct Tdos {
     pub false_bans: u64,
     /// Seconds from the first attack call to the alarm.
     pub detected_after_s: Option<f64>,
+    /// The same over many seeds; an attack that was never seen counts as a day.
+    pub detection_s: Milliseconds,
     /// Alarms before the attack.
     pub false_alarms: u64,
     /// Real callers that were asked.
@@ -28,6 +32,9 @@ pub struct Tdos {
     /// Each delay, in milliseconds.
     #[serde(skip)]
     delays: Vec<u64>,
+    /// Each time to detect, in milliseconds.
+    #[serde(skip)]
+    detections: Vec<u64>,
 }
 
 /// Real callers.
@@ -131,6 +138,7 @@ impl Tdos {
             (a, b) => a.or(b),
         };
         let mut delays = [self.delays.as_slice(), &other.delays].concat();
+        let mut detections = [self.detections.as_slice(), &other.detections].concat();
         Tdos {
             legitimate: Legitimate {
                 known: self.legitimate.known.plus(other.legitimate.known),
@@ -148,6 +156,7 @@ impl Tdos {
             },
             false_bans: self.false_bans + other.false_bans,
             detected_after_s: longest(self.detected_after_s, other.detected_after_s),
+            detection_s: percentiles(&mut detections),
             false_alarms: self.false_alarms + other.false_alarms,
             screening: Screening {
                 calls: self.screening.calls + other.screening.calls,
@@ -159,9 +168,21 @@ impl Tdos {
                 (a, b) => a.or(b),
             },
             delays,
+            detections,
         }
     }
+
+    /// Says when the attack was detected, if it was; `None` for no attack.
+    pub(super) fn detected(&mut self, after: Option<Option<Duration>>) {
+        self.detected_after_s = after.flatten().map(|after| after.as_secs_f64());
+        let after = after.map(|after| after.unwrap_or(NEVER).as_millis() as u64);
+        self.detections.extend(after);
+        self.detection_s = percentiles(&mut self.detections);
+    }
 }
+
+/// What never happened.
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// Counts while it is played.
 #[derive(Clone, Debug, Default)]
@@ -219,6 +240,7 @@ impl Tally {
             },
             false_bans: self.false_bans,
             detected_after_s: None,
+            detection_s: Milliseconds::default(),
             false_alarms: 0,
             screening: Screening {
                 calls: self.screened,
@@ -227,6 +249,7 @@ impl Tally {
             },
             bound: None,
             delays: self.delays.clone(),
+            detections: Vec::new(),
         }
     }
 }

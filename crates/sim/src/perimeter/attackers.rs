@@ -190,10 +190,10 @@ fn attack(
     from: SocketAddr,
     text: &str,
 ) -> Option<Vec<Reply>> {
-    tally.attacks(text.len());
+    tally.attacks(from.ip(), text.len());
     let answers = house.deliver(from, text, tally);
     let answered = answers.iter().flatten().map(|answer| answer.text.len());
-    tally.answered(answered.sum(), answers.is_none());
+    tally.answered(house.now(), answered.sum(), answers.is_none());
     answers
 }
 

@@ -130,6 +130,7 @@ impl House {
         let (heard, bans) = match self.rules {
             Rules::Edge => (self.admits(from.ip()), false),
             Rules::Fail2ban => (!self.others.is_banned(self.now, from.ip()), false),
+            Rules::FreePbx => self.others.freepbx(self.now, from.ip()),
             Rules::Nobody => (true, false),
             Rules::Pike => self.others.pike(self.now, from.ip()),
         };

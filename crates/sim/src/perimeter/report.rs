@@ -46,6 +46,15 @@ pub struct Report {
     pub legitimate: Legitimate,
     /// Blocks against the carrier's and the phones' addresses.
     pub false_bans: u64,
+    /// Addresses that attackers sent from.
+    pub addresses: u64,
+    /// Of them, those that something was done against: refused, held back, dropped.
+    pub addresses_met: u64,
+    /// Of the carrier's and the phones' addresses, those that something was done against.
+    pub own_met: u64,
+    /// From the first message of attackers until the last one that was not dropped unread; none where
+    /// the last of all was not.
+    pub contained_after_s: Option<f64>,
 }
 
 /// When something was found.
@@ -91,6 +100,10 @@ pub(super) struct Tally {
     offered: u64,
     succeeded: u64,
     false_bans: u64,
+    addresses: BTreeSet<IpAddr>,
+    met: BTreeSet<IpAddr>,
+    last_heard: Option<Duration>,
+    last_dropped: bool,
     /// By method: what names that are none were answered, and what each user was.
     of_nobody: BTreeMap<String, BTreeSet<Shape>>,
     of_users: BTreeMap<String, BTreeMap<u32, BTreeSet<Shape>>>,
@@ -103,15 +116,22 @@ impl Tally {
     }
 
     /// An attacker sends a message of so many bytes.
-    pub(super) fn attacks(&mut self, bytes: usize) {
+    pub(super) fn attacks(&mut self, from: IpAddr, bytes: usize) {
         self.messages += 1;
         self.sent += bytes as u64;
+        if !is_own(from) {
+            self.addresses.insert(from);
+        }
     }
 
     /// So many bytes come back to him; or his message was dropped unread.
-    pub(super) fn answered(&mut self, bytes: usize, dropped: bool) {
+    pub(super) fn answered(&mut self, now: Duration, bytes: usize, dropped: bool) {
         self.answered += bytes as u64;
         self.dropped += u64::from(dropped);
+        self.last_dropped = dropped;
+        if !dropped {
+            self.last_heard = Some(now);
+        }
     }
 
     pub(super) fn told(&mut self, method: &str, is_user: bool, user: u32, shape: Shape) {
@@ -151,6 +171,7 @@ impl Tally {
                     Subject::Address(address) | Subject::AccountFrom(_, address) => address,
                     _ => return,
                 };
+                self.met.insert(*address);
                 let is_ban = matches!(decision.action(), Action::Block);
                 self.false_bans += u64::from(is_ban && is_own(*address));
             }
@@ -161,6 +182,7 @@ impl Tally {
     /// Another rule than the edge's bans an address.
     pub(super) fn banned(&mut self, now: Duration, address: IpAddr) {
         self.false_bans += u64::from(is_own(address));
+        self.met.insert(address);
         if self.messages > 0 && !is_own(address) {
             self.detected = self.detected.or(Some((self.messages, now)));
         }
@@ -207,6 +229,13 @@ impl Tally {
                 success: share(self.succeeded, self.offered),
             },
             false_bans: self.false_bans,
+            addresses: self.addresses.len() as u64,
+            addresses_met: self.addresses.intersection(&self.met).count() as u64,
+            own_met: self.met.iter().filter(|at| is_own(**at)).count() as u64,
+            contained_after_s: self
+                .last_heard
+                .filter(|_| self.last_dropped)
+                .map(|at| seconds(begun, at)),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Who is heard: the edge's judge, or what others do on the same messages.
 //!
 //! The others are written again after their manuals, with their defaults: pike of Kamailio (more
-//! than 30 requests of one address in 2 s block it until it has been quiet for 120 s), and
-//! fail2ban with its jail for Asterisk (5 failures of one address within 10 minutes ban it for 10
-//! minutes). Neither knows peers, and neither asks whether an address is proved.
+//! than 30 requests of one address in 2 s block it until it has been quiet for 120 s), fail2ban with
+//! its jail for Asterisk (5 failures of one address within 10 minutes ban it for 10 minutes), and the
+//! rate limit of FreePBX's responsive firewall (more than 50 packets of one address in 10 s block it
+//! for a day). None knows peers, and none asks whether an address is proved. Left out: that FreePBX
+//! lets addresses of registered phones pass, by a program that looks at its list now and then.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,6 +22,9 @@ pub enum Rules {
     Edge,
     /// fail2ban.
     Fail2ban,
+    /// The rate limit of FreePBX's responsive firewall.
+    #[serde(rename = "freepbx")]
+    FreePbx,
     /// Nobody's.
     Nobody,
     /// pike.
@@ -30,6 +35,10 @@ pub enum Rules {
 const PIKE_LIMIT: u32 = 30;
 const PIKE_WINDOW: Duration = Duration::from_secs(2);
 const PIKE_QUIET: Duration = Duration::from_secs(120);
+/// Packets in [`FREEPBX_WINDOW`] that FreePBX lets pass.
+const FREEPBX_LIMIT: u32 = 50;
+const FREEPBX_WINDOW: Duration = Duration::from_secs(10);
+const FREEPBX_TIME: Duration = Duration::from_secs(24 * 3600);
 /// Failures within [`FAIL2BAN_TIME`] that make a ban of as long.
 const FAIL2BAN_LIMIT: u32 = 5;
 const FAIL2BAN_TIME: Duration = Duration::from_secs(600);
@@ -61,6 +70,18 @@ impl ByAddress {
         let too_many = self.count(now, address, PIKE_WINDOW) > PIKE_LIMIT;
         if too_many {
             self.banned.insert(address, now + PIKE_QUIET);
+        }
+        (!too_many, too_many)
+    }
+
+    /// FreePBX: whether a packet is heard, and whether it is what bans its address.
+    pub(super) fn freepbx(&mut self, now: Instant, address: IpAddr) -> (bool, bool) {
+        if self.is_banned(now, address) {
+            return (false, false);
+        }
+        let too_many = self.count(now, address, FREEPBX_WINDOW) > FREEPBX_LIMIT;
+        if too_many {
+            self.banned.insert(address, now + FREEPBX_TIME);
         }
         (!too_many, too_many)
     }
@@ -104,6 +125,18 @@ mod tests {
         assert_eq!(passed, 30);
         now += PIKE_QUIET + Duration::from_secs(1);
         assert_eq!(pike.pike(now, address), (true, false));
+    }
+
+    #[test]
+    fn freepbx_blocks_for_a_day_at_51_packets_in_10_s() {
+        let (mut rule, address) = (ByAddress::new(KEY), IpAddr::from([192, 0, 2, 1]));
+        let mut now = Instant::ZERO + Duration::from_secs(1);
+        let passed = (0..60).filter(|_| rule.freepbx(now, address).0).count();
+        assert_eq!(passed, 50);
+        now += Duration::from_secs(80_000);
+        assert_eq!(rule.freepbx(now, address), (false, false));
+        now += Duration::from_secs(10_000);
+        assert_eq!(rule.freepbx(now, address), (true, false));
     }
 
     #[test]
