@@ -137,6 +137,7 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
         detects: running.detects,
         detect: wanted.detect,
         firewall: running.firewall,
+        events: running.events,
         scenarios: wanted.scenarios.clone(),
         limits: Limits {
             trace_bytes: running.limits.trace_bytes,
@@ -289,6 +290,12 @@ fn edge(values: &mut Flat, edge: &Edge) {
 fn detect(values: &mut Flat, config: &Config) {
     values.table("detect".to_owned());
     values.restart("firewall", config.firewall.as_str());
+    let events = config.events;
+    let age = events.map_or("off".to_owned(), |events| spoken(events.age));
+    values.restart("keep_events", age);
+    if let Some(events) = events {
+        values.restart("keep_events_bytes", format!("{}B", events.bytes));
+    }
     values.restart("mode", if config.detects { "on" } else { "off" });
     for kind in ringfence_detect::finding::Kind::ALL {
         values.now(kind.as_str(), config.detect.of(kind).as_str());

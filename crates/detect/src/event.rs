@@ -294,6 +294,13 @@ impl Tells {
         self.0
     }
 
+    /// The set that has these [bits](Tells::bits); bits that stand for no mark are left out.
+    pub fn from_bits(bits: u16) -> Tells {
+        let known = Tells::NAMES.iter();
+        let known = known.fold(Tells::NONE, |known, (tell, _)| known.with(*tell));
+        Tells(bits & known.0)
+    }
+
     /// Their names.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Tells::NAMES

@@ -12,6 +12,7 @@
 //! | who is known to the business | [`callers`] |
 //! | a site's lines kept open under a flood of calls | [`tdos`] |
 //! | what happened: the way in | [`event`] |
+//! | events as bytes, to be kept | [`codec`] |
 //! | toll fraud, stopped before the call is set up | [`fraud`] |
 //! | parts of events out of a message | [`reading`] |
 //! | detectors that are data | [`scenario`] |
@@ -26,6 +27,7 @@
 //! No networking, no clock, no thread: the time is an argument.
 
 pub mod callers;
+pub mod codec;
 pub mod decision;
 pub mod event;
 pub mod finding;

@@ -46,6 +46,19 @@ impl Name {
         name
     }
 
+    /// A name that was kept by its text and its hash. Of a text that is here as a whole the hash is
+    /// made anew, under `key`; of a longer one the kept hash has to do.
+    pub fn restored(key: HashKey, text: &[u8], hash: u64) -> Name {
+        let name = Name::new(key, text);
+        match text.len() < NAME_TEXT_MAX {
+            true => name,
+            false => Name {
+                hash: hash.max(1),
+                ..name
+            },
+        }
+    }
+
     /// The hash that stands for the whole text; 0 for no text.
     pub const fn hash(&self) -> u64 {
         self.hash

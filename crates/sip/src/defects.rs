@@ -94,6 +94,13 @@ impl Defects {
         self.0
     }
 
+    /// The set that has these [bits](Defects::bits); bits that stand for no defect are left out.
+    pub fn from_bits(bits: u32) -> Defects {
+        let known = Defects::NAMES.iter();
+        let known = known.fold(0, |known, (defect, _)| known | defect.0);
+        Defects(bits & known)
+    }
+
     /// The defects' names.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Defects::NAMES

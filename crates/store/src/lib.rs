@@ -9,11 +9,14 @@
 //!
 //! Registrations of phones are kept beside them, so that a restart forgets none.
 //!
+//! Events of detection are kept apart from all that, in files of their own: [`events`].
+//!
 //! Left out on purpose: waiting and retrying (the edge owns the queue and its bound), PostgreSQL.
 
 pub mod csv;
 mod entry;
 mod error;
+pub mod events;
 mod records;
 mod scope;
 mod sqlite;

@@ -147,7 +147,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
     let tenant_names: Vec<&str> = tenants.iter().map(|named| named.name).collect();
     let trunk_names: Vec<&str> = trunks.iter().map(|named| named.name).collect();
     let (edge, limits) = read_edge::read(report, edge, limits);
-    let (modes, firewall, scenarios) = read_detect::read(report, detect);
+    let (modes, firewall, scenarios, events) = read_detect::read(report, detect);
     let sites: Vec<Site> = sites
         .iter()
         .map(|named| read_site::site(report, named, &tenant_names, &trunk_names))
@@ -164,6 +164,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
         detects: modes.is_some(),
         detect: modes.unwrap_or_default(),
         firewall,
+        events,
         scenarios,
         listeners,
         tenants: tenants

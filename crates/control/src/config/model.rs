@@ -39,6 +39,8 @@ pub struct Config {
     pub detect: Modes,
     /// `detect.firewall`: who drops what blocked sources send.
     pub firewall: FirewallUse,
+    /// `detect.keep_events` and `detect.keep_events_bytes`: how many events are kept; none is off.
+    pub events: Option<KeptEvents>,
     /// The built-in scenarios, and those of `detect.scenarios`.
     pub scenarios: Vec<Scenario>,
     /// `[listen.NAME]`.
@@ -51,6 +53,25 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// `[phones.NAME]`.
     pub phones: Vec<Phones>,
+}
+
+/// How many events of detection are kept for `ringfence replay --last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptEvents {
+    /// How long.
+    pub age: Duration,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
+impl Default for KeptEvents {
+    /// A week, in 1 GiB.
+    fn default() -> KeptEvents {
+        KeptEvents {
+            age: Duration::from_secs(7 * 86_400),
+            bytes: 1 << 30,
+        }
+    }
 }
 
 impl Config {

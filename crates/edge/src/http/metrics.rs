@@ -106,6 +106,11 @@ fn publish_judge(shared: &Shared) {
     let judge = counters.judge();
     counter!("ringfence_detect_events_total").absolute(judge.events);
     counter!("ringfence_detect_events_lost_total").absolute(counters.lost.load(Relaxed));
+    if let Some(ledger) = counters.ledger.get() {
+        counter!("ringfence_detect_events_kept_total").absolute(ledger.kept.load(Relaxed));
+        counter!("ringfence_detect_events_unkept_total").absolute(ledger.lost.load(Relaxed));
+        gauge!("ringfence_detect_events_bytes").set(ledger.bytes.load(Relaxed) as f64);
+    }
     counter!("ringfence_detect_events_refused_total").absolute(judge.events_refused);
     counter!("ringfence_detect_findings_total").absolute(judge.findings);
     counter!("ringfence_detect_incidents_total").absolute(judge.incidents);

@@ -4,9 +4,10 @@
 //! Workers hand events over by a bounded queue and never wait; what finds it full is lost and
 //! counted. What the judge decides goes back as a [`Shield`], one pointer that workers read without
 //! a lock; blocks stand in the host's [`firewall`] too, where that can be used. Records of what it
-//! said go the way of call records.
+//! said go the way of call records; what it was told is kept by a [`ledger`].
 
 pub mod firewall;
+pub mod ledger;
 pub mod shield;
 mod words;
 
@@ -36,6 +37,7 @@ use crate::clock::{Clock, anchor_is_off};
 use crate::records::RecordSender;
 use crate::throttle::Throttle;
 use firewall::Firewall;
+use ledger::{Ledger, LedgerCounters};
 use shield::Shield;
 
 /// Events that may wait for the judge: 6 MB.
@@ -90,6 +92,8 @@ pub struct JudgeCounters {
     told: ArcSwap<Counters>,
     /// Bytes of its memory, about.
     pub memory: AtomicU64,
+    /// What became of the events that are kept; none where none are.
+    pub(crate) ledger: std::sync::OnceLock<Arc<LedgerCounters>>,
 }
 
 impl JudgeCounters {
@@ -201,7 +205,11 @@ impl Docket {
         modes: Modes,
         records: RecordSender,
         firewall: Option<Firewall>,
+        ledger: Option<Ledger>,
     ) -> io::Result<JoinHandle<()>> {
+        if let Some(ledger) = &ledger {
+            let _ = self.ends.counters.ledger.set(Arc::clone(ledger.counters()));
+        }
         let mut judge = Judge {
             anchor: clock.anchor(),
             watch: Watch::new(self.ends.key, Limits::default(), modes),
@@ -212,10 +220,16 @@ impl Docket {
             clock,
             records,
             firewall,
+            ledger,
         };
         std::thread::Builder::new()
             .name("rf-judge".to_owned())
-            .spawn(move || judge.run(&self.work))
+            .spawn(move || {
+                judge.run(&self.work);
+                if let Some(ledger) = judge.ledger.take() {
+                    ledger.finish();
+                }
+            })
     }
 }
 
@@ -228,6 +242,8 @@ struct Judge {
     records: RecordSender,
     /// The host's, where it can be used.
     firewall: Option<Firewall>,
+    /// Keeps events, where they are kept.
+    ledger: Option<Ledger>,
     /// What is in force, or who is own, has changed since it was published.
     changed: bool,
     log: Throttle,
@@ -263,6 +279,9 @@ impl Judge {
             if self.changed {
                 self.publish(now);
             }
+            if let Some(ledger) = &mut self.ledger {
+                ledger.handle_timeout(now);
+            }
             if now >= housekeeping {
                 housekeeping = now + Duration::from_secs(5);
                 self.keep_house();
@@ -280,8 +299,16 @@ impl Judge {
     /// Whether to go on.
     fn take(&mut self, now: Instant, work: Work) -> bool {
         match work {
-            Work::Event(event) => self.watch.handle_event(now, &event),
+            Work::Event(event) => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.event(now, self.anchor.unix_time(event.at), &event);
+                }
+                self.watch.handle_event(now, &event);
+            }
             Work::Plan(plan, modes, scenarios) => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.plan(&plan);
+                }
                 self.watch.set_peers(now, networks(&plan));
                 self.watch.set_scenarios(scenarios);
                 self.watch.set_accounts(accounts(&plan, self.ends.key));
@@ -291,6 +318,9 @@ impl Judge {
             }
             Work::Place(address, account) => {
                 let account = Name::new(self.ends.key, account.as_bytes());
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.place(now, self.anchor.unix_time(now), address, account);
+                }
                 self.watch.restore_place(now, address, account);
                 self.changed = true;
             }

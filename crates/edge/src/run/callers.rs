@@ -22,6 +22,8 @@ use crate::records::RecordSender;
 /// The file of the key, in the folder for data.
 const KEY: &str = "callers.key";
 const KEY_BYTES: usize = 16;
+/// What is lost with the key.
+const ANEW: &str = "callers are learned anew";
 /// How often changes are written down: what SIGKILL may cost.
 pub(crate) const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Callers of one entry of the queue.
@@ -41,7 +43,7 @@ impl CallersKeeper {
     /// # Errors
     /// The key cannot be read or made, or others can read it.
     pub(super) fn open(data: &Path, records: RecordSender) -> io::Result<CallersKeeper> {
-        let key = read_or_make(&data.join(KEY))?;
+        let key = read_or_make(&data.join(KEY), ANEW)?;
         Ok(CallersKeeper { key, records })
     }
 
@@ -113,14 +115,15 @@ fn lines_of<'a>(plan: &'a Plan, tenant: &Tenant) -> Option<&'a Lines> {
     site.map(|site| tenant_lines(plan, site))
 }
 
-fn read_or_make(path: &Path) -> io::Result<HashKey> {
+/// The key in a file that only we may read; made if it is missing. `anew` says what is lost with it.
+pub(super) fn read_or_make(path: &Path, anew: &str) -> io::Result<HashKey> {
     let file = match File::options().read(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return make(path),
         other => other?,
     };
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         let words = format!(
-            "{} can be read by others: chmod 600 it, or remove it and let callers be learned anew",
+            "{} can be read by others: chmod 600 it, or remove it, and {anew}",
             path.display()
         );
         return Err(io::Error::other(words));
@@ -128,7 +131,7 @@ fn read_or_make(path: &Path) -> io::Result<HashKey> {
     let bytes = fs::read(path)?;
     let key: [u8; KEY_BYTES] = bytes.try_into().map_err(|_| {
         let words = format!(
-            "{} is no key of {KEY_BYTES} bytes: remove it, and callers are learned anew",
+            "{} is no key of {KEY_BYTES} bytes: remove it, and {anew}",
             path.display()
         );
         io::Error::other(words)
@@ -161,8 +164,8 @@ mod tests {
     fn the_key_stays_and_is_ours_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(KEY);
-        let first = read_or_make(&path).unwrap();
-        let again = read_or_make(&path).unwrap();
+        let first = read_or_make(&path, ANEW).unwrap();
+        let again = read_or_make(&path, ANEW).unwrap();
         assert_eq!(first.hash64("+13305550100"), again.hash64("+13305550100"));
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -170,7 +173,7 @@ mod tests {
         );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(
-            read_or_make(&path)
+            read_or_make(&path, ANEW)
                 .unwrap_err()
                 .to_string()
                 .contains("chmod 600")
@@ -179,7 +182,7 @@ mod tests {
         fs::write(&path, b"short").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(
-            read_or_make(&path)
+            read_or_make(&path, ANEW)
                 .unwrap_err()
                 .to_string()
                 .contains("no key")

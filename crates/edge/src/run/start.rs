@@ -16,11 +16,12 @@ use ringfence_dialog::TimerTable;
 use ringfence_session::core::{Core, CoreConfig};
 use ringfence_session::owner::Ownership;
 use ringfence_session::plan::Plan;
+use ringfence_store::events::{self, Bounds, EventWriter};
 use ringfence_store::{OpenError, Records, SqliteOptions, SqliteRecords, WriteError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use super::callers::CallersKeeper;
+use super::callers::{CallersKeeper, read_or_make};
 use super::lifecycle::{Lifecycle, Signals};
 use super::prepare::{Prepared, prepare};
 use super::shared::{Applied, Shared};
@@ -31,6 +32,7 @@ use crate::entropy::SystemEntropy;
 use crate::host;
 use crate::http::Servers;
 use crate::judge::firewall::{Firewall, Ports};
+use crate::judge::ledger::Ledger;
 use crate::judge::{self, JudgeSender, Work};
 use crate::kernel::KernelRelay;
 use crate::records::{self, RecordSender, WAITING_MAX};
@@ -124,7 +126,9 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let runtime = runtime.map_err(StartError::System)?;
     let store = Arc::new(open_store(&runtime, &config)?);
     let clock = Clock::start();
-    let (judge, docket) = judge::open(HashKey::generate(&mut SystemEntropy::new()), config.detects);
+    let mut warnings = options.warnings;
+    let (names, ledger) = open_ledger(&config, &mut warnings);
+    let (judge, docket) = judge::open(names, config.detects);
     // First, while there is room: the judge does not run yet.
     judge.send(Work::Plan(
         Arc::clone(&prepared.reload.plan),
@@ -145,7 +149,6 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let (notices, noticed) = mpsc::channel(NOTICES_PER_WORKER * count);
 
-    let mut warnings = options.warnings;
     warnings.extend(skipped_pairs(&bound));
     if !bound.errors.is_empty() {
         return Err(StartError::Bind {
@@ -219,7 +222,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         .unwrap_or_else(|poison| poison.into_inner());
     threads.lock = Some(lock);
     threads.export = export;
-    let started = docket.start(clock, modes, judge_records, firewall);
+    let started = docket.start(clock, modes, judge_records, firewall, ledger);
     threads.judge = Some(started.map_err(StartError::System)?);
     threads.records =
         Some(records::start(store, queue, progress, traces).map_err(StartError::System)?);
@@ -370,6 +373,31 @@ fn start_kernel_relay(
             (None, format!("this process: {error}"))
         }
     }
+}
+
+/// Opens the files of events, where events are kept, with the key of names, which then outlives the
+/// process so that one name is one name in all of them. Without them there is no replay, and calls go on.
+fn open_ledger(config: &Config, warnings: &mut Vec<String>) -> (HashKey, Option<Ledger>) {
+    let drawn = || HashKey::generate(&mut SystemEntropy::new());
+    let Some(kept) = config.events.filter(|_| config.detects) else {
+        return (drawn(), None);
+    };
+    let bounds = Bounds {
+        bytes: kept.bytes,
+        age: kept.age,
+    };
+    let data = &config.edge.data;
+    let opened = read_or_make(&data.join(events::KEY), "names in events are new").and_then(|key| {
+        let writer = EventWriter::open(&data.join(events::FOLDER), bounds);
+        let ledger = Ledger::start(writer.map_err(io::Error::other)?)?;
+        Ok((key, Some(ledger)))
+    });
+    opened.unwrap_or_else(|error| {
+        let cause = error.source().map(ToString::to_string);
+        tracing::error!(%error, cause, "events of detection are not kept");
+        warnings.push(format!("detect.keep_events: events are not kept: {error}"));
+        (drawn(), None)
+    })
 }
 
 /// Makes the firewall's table, where that is wanted and the host allows it, and says who drops.
