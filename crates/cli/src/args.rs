@@ -83,7 +83,8 @@ pub(crate) enum Command {
     },
     /// Write what passes the edge into a pcapng file, TLS decrypted, keys and passwords masked.
     Capture(CaptureOptions),
-    /// Run detection over a capture (pcap, pcapng) and say what would have been stopped.
+    /// Run detection over a capture (pcap, pcapng), or over what the edge kept, and say what would
+    /// have been stopped.
     Replay(ReplayOptions),
     /// Toll fraud: what calls have cost today, what was stopped and why.
     Fraud,
@@ -541,8 +542,18 @@ pub(crate) struct CaptureOptions {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReplayOptions {
     /// The capture.
-    #[arg(value_name = "FILE")]
-    pub(crate) capture: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "last")]
+    pub(crate) capture: Option<PathBuf>,
+
+    /// Instead of a capture: what the edge of the configuration was told in this time until now
+    /// (30m, 24h, 7d). It may run meanwhile, or not.
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = days,
+        conflicts_with_all = ["capture", "local", "per_message"]
+    )]
+    pub(crate) last: Option<Duration>,
 
     /// Take the trunks and phone systems of this site of the configuration for the customer's own;
     /// without it those of all sites, if there is a configuration.
@@ -587,6 +598,17 @@ fn amount(text: &str) -> Result<f64, String> {
         Ok(number) if (0.0..=100_000.0).contains(&number) => Ok(number),
         _ => Err("write a number from 0 to 100000".to_owned()),
     }
+}
+
+/// As [`duration`], and `7d`.
+fn days(text: &str) -> Result<Duration, String> {
+    let Some(days) = text.strip_suffix('d') else {
+        let other = duration(text);
+        return other.map_err(|_| "write a number with s, m, h or d, like 7d".to_owned());
+    };
+    let days: Option<u64> = days.parse().ok().filter(|days| (1..=3_660).contains(days));
+    let days = days.ok_or("write from 1d to 3660d, like 7d")?;
+    Ok(Duration::from_secs(days * 86_400))
 }
 
 /// `90`, `30s`, `2m`, `1h`.
@@ -708,5 +730,10 @@ mod tests {
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
         assert!(duration("0s").is_err() && duration("5d").is_err() && duration("").is_err());
+        assert_eq!(days("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert_eq!(days("30m"), Ok(Duration::from_secs(1_800)));
+        for bad in ["d", "0d", "-1d", "99999999999d", "1w", ""] {
+            assert!(days(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! `ringfence replay`: detection over a capture, on the capture's own time.
+//! `ringfence replay`: detection over a capture, on the capture's own time; over what the edge kept,
+//! see [`stored`].
+
+mod stored;
 
 use std::fs::File;
 use std::io::Write;
@@ -8,6 +11,7 @@ use ringfence_base::text::Escaped;
 use ringfence_control::{config, scenario};
 use ringfence_detect::event::PeerRef;
 use ringfence_detect::own::Network;
+use ringfence_detect::scenario::Scenario;
 use ringfence_edge::resolve::resolve;
 use ringfence_replay::engine::{Replayed, Setting, replay};
 use ringfence_replay::report::{MessageLine, Report};
@@ -18,9 +22,12 @@ use crate::args::{ReplayOptions, Target};
 
 /// Replays a capture. Something hostile in it is an answer, not a failure.
 pub(crate) fn run(target: &Target, options: &ReplayOptions, json: bool) -> anyhow::Result<Exit> {
+    let Some(capture) = &options.capture else {
+        return stored::run(target, options, json);
+    };
     let setting = setting(target, options)?;
-    let name = Escaped(options.capture.as_os_str().as_encoded_bytes()).to_string();
-    let file = File::open(&options.capture).with_context(|| format!("{name} cannot be opened"))?;
+    let name = Escaped(capture.as_os_str().as_encoded_bytes()).to_string();
+    let file = File::open(capture).with_context(|| format!("{name} cannot be opened"))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut failed = None;
     let each = |line: &MessageLine| {
@@ -54,15 +61,7 @@ fn setting(target: &Target, options: &ReplayOptions) -> anyhow::Result<Setting> 
         local: options.local.clone(),
         ..Setting::default()
     };
-    for path in &options.scenario {
-        let scenarios = scenario::load(path)?;
-        anyhow::ensure!(
-            !scenarios.is_empty(),
-            "{}: there is no scenario in this folder",
-            path.display()
-        );
-        setting.scenarios.extend(scenarios);
-    }
+    setting.scenarios = scenarios(options)?;
     let wanted = options.site.is_some() || target.config != config_by_default();
     if !wanted && !target.config.exists() {
         return Ok(setting);
@@ -70,16 +69,33 @@ fn setting(target: &Target, options: &ReplayOptions) -> anyhow::Result<Setting> 
     let config = config::load(&target.config)?.config;
     let ask = |wanted: &_| resolve(&config.edge.dns, wanted);
     let plan = ringfence_control::compile(&config, &ask).plan;
-    let site = match &options.site {
-        None => None,
-        Some(name) => {
-            let place = plan.sites.iter().position(|site| *site.key == **name);
-            Some(place.with_context(|| format!("there is no [site.{name}] in the configuration"))?)
-        }
-    };
-    setting.peers = peers(&plan, site);
+    setting.peers = peers(&plan, site(&plan, options)?);
     setting.modes = config.detect;
     Ok(setting)
+}
+
+fn scenarios(options: &ReplayOptions) -> anyhow::Result<Vec<Scenario>> {
+    let mut all = Vec::new();
+    for path in &options.scenario {
+        let scenarios = scenario::load(path)?;
+        anyhow::ensure!(
+            !scenarios.is_empty(),
+            "{}: there is no scenario in this folder",
+            path.display()
+        );
+        all.extend(scenarios);
+    }
+    Ok(all)
+}
+
+/// The site that is asked about, by its place in the plan.
+fn site(plan: &Plan, options: &ReplayOptions) -> anyhow::Result<Option<usize>> {
+    let Some(name) = &options.site else {
+        return Ok(None);
+    };
+    let place = plan.sites.iter().position(|site| *site.key == **name);
+    let place = place.with_context(|| format!("there is no [site.{name}] in the configuration"));
+    place.map(Some)
 }
 
 fn peers(plan: &Plan, site: Option<usize>) -> Vec<(Network, PeerRef, bool)> {

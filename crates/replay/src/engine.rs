@@ -29,9 +29,9 @@ pub const LINES_MAX: usize = 10_000;
 /// A score from which on a source is found to scan.
 const FOUND: f32 = 5.0;
 /// The capture's first packet, in the judge's time: not zero, which means never there.
-const BEGIN: Duration = Duration::from_secs(1);
+pub(crate) const BEGIN: Duration = Duration::from_secs(1);
 /// The longest silence that is lived through.
-const LEAP_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
+pub(crate) const LEAP_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// Who is who, and what is enforced.
 #[derive(Clone, Debug, Default)]
@@ -71,26 +71,8 @@ pub fn replay<R: Read + Seek>(
     let first = run(&mut file, setting, None, |_| {})?;
     let mut guilty = Guilty::new(&first);
     let second = run(&mut file, setting, Some(&mut guilty), &mut each)?;
-    let findings = first.findings.iter().map(|(incident, found_at)| {
-        let seen = guilty.seen(incident).unwrap_or(Stretch {
-            first: *found_at,
-            last: *found_at,
-            messages: 1,
-        });
-        FindingLine {
-            kind: incident.kind.as_str(),
-            source: match incident.finding.source {
-                Some(source) if !matches!(incident.subject, Subject::Fingerprint(_)) => {
-                    source.to_string()
-                }
-                _ => incident.subject.to_string(),
-            },
-            first_message: seen.first,
-            last_message: seen.last,
-            messages: seen.messages,
-            why: incident.finding.explain(),
-        }
-    });
+    let findings = first.findings.iter();
+    let findings = findings.map(|(incident, found_at)| guilty.line(incident, *found_at));
     Ok(Replayed {
         report: Report {
             messages: second.messages,
@@ -105,14 +87,14 @@ pub fn replay<R: Read + Seek>(
 }
 
 /// What one run saw.
-struct Run {
+pub(crate) struct Run {
     key: HashKey,
-    messages: u64,
+    pub(crate) messages: u64,
     packets: u64,
-    findings: Vec<(Incident, u64)>,
+    pub(crate) findings: Vec<(Incident, u64)>,
     known: KeyedMap<(Kind, Subject), usize>,
-    decisions: Vec<DecisionLine>,
-    left_out: u64,
+    pub(crate) decisions: Vec<DecisionLine>,
+    pub(crate) left_out: u64,
     skipped: Skipped,
 }
 
@@ -202,16 +184,7 @@ impl Machine {
         Machine {
             watch,
             outcomes: Outcomes::new(key, setting.peers.clone(), setting.local.clone()),
-            run: Run {
-                key,
-                messages: 0,
-                packets: 0,
-                findings: Vec::new(),
-                known: key.map(),
-                decisions: Vec::new(),
-                left_out: 0,
-                skipped: Skipped::default(),
-            },
+            run: Run::new(key),
         }
     }
 
@@ -261,7 +234,7 @@ impl Machine {
                 .iter()
                 .any(|kind| self.run.known.contains_key(&(*kind, subject)))
         });
-        let hostile = guilty.is_some_and(|guilty| guilty.count(self.run.messages, &who));
+        let hostile = guilty.is_some_and(|guilty| guilty.count(self.run.messages, who.subjects()));
         let score = match who.asks {
             true => self.watch.score(now, way.from.ip()),
             false => 0.0,
@@ -286,41 +259,59 @@ impl Machine {
 
     fn hear(&mut self, now: Instant) {
         while let Some(verdict) = self.watch.poll_verdict() {
-            let run = &mut self.run;
-            match verdict {
-                Verdict::Incident(incident) => {
-                    let key = (incident.kind, incident.subject);
-                    if let Some(place) = run.known.get(&key) {
-                        if let Some((known, _)) = run.findings.get_mut(*place) {
-                            *known = *incident;
-                        }
-                    } else if run.findings.len() < LINES_MAX {
-                        run.known.insert(key, run.findings.len());
-                        run.findings.push((*incident, run.messages));
-                    } else {
-                        run.left_out += 1;
-                    }
-                }
-                Verdict::Decided { decision, .. } => {
-                    let line = DecisionLine::decided(run.messages, &decision);
-                    run.decide(line);
-                }
-                Verdict::Refused { proposal, why, .. } => {
-                    let harm = match proposal.against {
-                        Subject::Address(address) | Subject::AccountFrom(_, address) => {
-                            self.watch.harm(now, address)
-                        }
-                        _ => ringfence_detect::decision::Harm::NOBODY,
-                    };
-                    run.decide(DecisionLine::refused(run.messages, &proposal, why, harm));
-                }
-                Verdict::Lifted(_) => {}
-            }
+            self.run.hear(&self.watch, now, verdict);
         }
     }
 }
 
 impl Run {
+    pub(crate) fn new(key: HashKey) -> Run {
+        Run {
+            key,
+            messages: 0,
+            packets: 0,
+            findings: Vec::new(),
+            known: key.map(),
+            decisions: Vec::new(),
+            left_out: 0,
+            skipped: Skipped::default(),
+        }
+    }
+
+    /// What the judge says after the last message.
+    pub(crate) fn hear(&mut self, watch: &Watch, now: Instant, verdict: Verdict) {
+        match verdict {
+            Verdict::Incident(incident) => {
+                let key = (incident.kind, incident.subject);
+                if let Some(place) = self.known.get(&key) {
+                    if let Some((known, _)) = self.findings.get_mut(*place) {
+                        *known = *incident;
+                    }
+                } else if self.findings.len() < LINES_MAX {
+                    self.known.insert(key, self.findings.len());
+                    self.findings.push((*incident, self.messages));
+                } else {
+                    self.left_out += 1;
+                }
+            }
+            Verdict::Decided { decision, .. } => {
+                let line = DecisionLine::decided(self.messages, &decision);
+                self.decide(line);
+            }
+            Verdict::Refused { proposal, why, .. } => {
+                let harm = match proposal.against {
+                    Subject::Address(address) | Subject::AccountFrom(_, address) => {
+                        watch.harm(now, address)
+                    }
+                    _ => ringfence_detect::decision::Harm::NOBODY,
+                };
+                let line = DecisionLine::refused(self.messages, &proposal, why, harm);
+                self.decide(line);
+            }
+            Verdict::Lifted(_) => {}
+        }
+    }
+
     fn decide(&mut self, line: DecisionLine) {
         match self.decisions.len() < LINES_MAX {
             true => self.decisions.push(line),
@@ -372,13 +363,13 @@ struct Stretch {
 }
 
 /// Who was found hostile, and their messages.
-struct Guilty {
+pub(crate) struct Guilty {
     all: KeyedMap<Subject, Option<Stretch>>,
-    messages: u64,
+    pub(crate) messages: u64,
 }
 
 impl Guilty {
-    fn new(run: &Run) -> Guilty {
+    pub(crate) fn new(run: &Run) -> Guilty {
         let mut all = run.key.map();
         let subjects = run
             .findings
@@ -389,9 +380,9 @@ impl Guilty {
     }
 
     /// Whether a message is of one of them.
-    fn count(&mut self, index: u64, who: &Who) -> bool {
+    pub(crate) fn count(&mut self, index: u64, subjects: impl Iterator<Item = Subject>) -> bool {
         let mut hostile = false;
-        for subject in who.subjects() {
+        for subject in subjects {
             let Some(stretch) = self.all.get_mut(&subject) else {
                 continue;
             };
@@ -408,7 +399,27 @@ impl Guilty {
         hostile
     }
 
-    fn seen(&self, incident: &Incident) -> Option<Stretch> {
-        *self.all.get(&incident.subject)?
+    /// A finding, with the messages of whom it is about; of nobody in particular, with the one
+    /// that it was found at.
+    pub(crate) fn line(&self, incident: &Incident, found_at: u64) -> FindingLine {
+        let seen = self.all.get(&incident.subject).copied().flatten();
+        let seen = seen.unwrap_or(Stretch {
+            first: found_at,
+            last: found_at,
+            messages: 1,
+        });
+        FindingLine {
+            kind: incident.kind.as_str(),
+            source: match incident.finding.source {
+                Some(source) if !matches!(incident.subject, Subject::Fingerprint(_)) => {
+                    source.to_string()
+                }
+                _ => incident.subject.to_string(),
+            },
+            first_message: seen.first,
+            last_message: seen.last,
+            messages: seen.messages,
+            why: incident.finding.explain(),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Detection over captures: packets out of pcap and pcapng, SIP messages out of packets, and the
+//! Detection over captures, and over what an edge was told: packets out of pcap and pcapng, SIP messages out of packets, and the
 //! judge of the live edge over what became of them, on the capture's own time.
 //!
 //! | for | see |
@@ -10,6 +10,7 @@
 //! | what requests led to | [`outcomes`] |
 //! | the run | [`engine`] |
 //! | what it says | [`report`] |
+//! | the same over events that an edge kept | [`stored`] |
 //!
 //! Left out on purpose: TLS (without its keys nobody reads it), WebSocket, tunnels. What needs to
 //! know a call from inside is not judged here: forged dialogs, media, toll fraud, floods of calls.
@@ -23,5 +24,6 @@ pub mod fragments;
 pub mod outcomes;
 pub mod packet;
 pub mod report;
+pub mod stored;
 pub mod streams;
 mod wire;
