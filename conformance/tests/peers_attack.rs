@@ -269,3 +269,46 @@ fn a_scanner_with_a_changed_name_is_found_by_how_it_builds_messages() {
     assert!(!found.contains("\"action\":\"block\""), "{found}");
     scene.calls_go_through(From::Carrier, 5);
 }
+
+/// What the running edge said of a scan is what detection says of the events that it kept, also
+/// after the edge was started again and has ended.
+#[test]
+fn a_scan_is_found_again_in_the_events_that_were_kept() {
+    let name = "a_scan_is_found_again_in_the_events_that_were_kept";
+    let Some(mut scene) = Scene::open(name, &["svmap", "sipp"], &Setup::default()) else {
+        return;
+    };
+    let edge = scene.edge.outside();
+    let (port, host) = (edge.port().to_string(), edge.ip().to_string());
+    scan("svmap", &["-p", &port, &host]);
+    let incidents = || {
+        let said = scene.edge.ask(&["incidents"]).ok()?;
+        let all = said["open"].as_array()?.clone();
+        all.into_iter().find(|incident| incident["kind"] == "scan")
+    };
+    let live = wait::until("an incident", wait::SOON, incidents).expect("found");
+    scene.calls_go_through(From::Carrier, 5);
+    scene.edge.restart().expect("started again");
+    scene.edge.process().stop();
+
+    let replayed = scene
+        .edge
+        .ask(&["replay", "--last", "1h"])
+        .expect("replayed");
+    let findings = replayed["findings"].as_array().expect("findings");
+    let mut scans = findings.iter().filter(|finding| finding["kind"] == "scan");
+    let found = scans.next().unwrap_or_else(|| panic!("{replayed}"));
+    let source = found["source"].as_str().expect("a source");
+    assert!(live.to_string().contains(source), "{live} {replayed}");
+    assert_eq!(found["why"], live["why"], "{live} {replayed}");
+    // Five calls, each offered, answered and ended.
+    assert!(replayed["own_events"].as_u64() >= Some(15), "{replayed}");
+    assert_eq!(replayed["touched"], serde_json::json!([]));
+    assert_eq!(replayed["damaged"], serde_json::json!([]));
+    assert_eq!(replayed["unkept"], 0);
+    assert!(replayed["files"].as_u64() >= Some(1), "{replayed}");
+    let other = scene
+        .edge
+        .ask(&["replay", "--last", "1h", "--site", "none"]);
+    assert!(other.is_err_and(|error| error.to_string().contains("[site.none]")));
+}

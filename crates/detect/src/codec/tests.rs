@@ -1,3 +1,5 @@
+//! Events there and back, bytes of anybody, and what a release never changes.
+
 use proptest::prelude::*;
 
 use super::*;

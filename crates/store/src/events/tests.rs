@@ -1,3 +1,5 @@
+//! Torn ends, flipped bits, bounds and restarts of kept events.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
