@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use ringfence_base::{HashKey, Instant, KeyedMap, UnixTime};
 use ringfence_detect::codec::Kept;
-use ringfence_detect::decision::Decision;
+use ringfence_detect::decision::{Action, Decision};
 use ringfence_detect::event::{CallStep, CredentialsOutcome, Event, Fingerprint, What};
 use ringfence_detect::finding::Subject;
+use ringfence_detect::ladder::IN_FORCE_MAX;
 use ringfence_detect::name::Name;
 use ringfence_detect::own::place_of;
 use ringfence_detect::watch::{Limits, Verdict, Watch};
@@ -26,6 +27,11 @@ use crate::report::{DecisionLine, FindingLine};
 
 /// After the last event, long enough for what waits for an answer.
 const AFTER: Duration = Duration::from_secs(40);
+
+/// Decisions that stand at once: as many as the ladder has in force.
+const STANDING_MAX: usize = IN_FORCE_MAX;
+/// What is over is looked for so often, when there are as many.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Which events are judged, by whom.
 #[derive(Clone, Debug)]
@@ -221,6 +227,7 @@ impl<'a> Machine<'a> {
             decided: Vec::new(),
             touched: TouchedSet {
                 standing: key.map(),
+                swept: Instant::ZERO,
                 known: key.map(),
                 lines: Vec::new(),
             },
@@ -263,13 +270,18 @@ impl<'a> Machine<'a> {
         *first = (*first).min(micros);
         *last = (*last).max(micros);
         self.run.messages += u64::from(is_message(&mut self.broken, at, event));
-        if let Some(who) = own(event) {
+        let own = own(event);
+        if let Some(who) = own {
             self.own_events += 1;
-            self.touched.note(micros, who, event);
+            self.touched.note(now, micros, who, event);
         }
         let event = Event { at: now, ..*event };
         self.watch.handle_event(now, &event);
         self.hear(now);
+        let address = event.source.address();
+        if own.is_some() && !self.watch.harm(now, address).is_nobody() {
+            self.touched.spare(address);
+        }
     }
 
     /// Does what is due until `now`, each at its time.
@@ -403,21 +415,44 @@ fn subjects(event: &Event) -> impl Iterator<Item = Subject> {
 /// An address; of one account only, or all of it.
 type Place = (IpAddr, Option<Name>);
 
+/// What stands against somebody.
+#[derive(Clone, Copy)]
+struct Standing {
+    kind: &'static str,
+    action: &'static str,
+    mode: &'static str,
+    until: Instant,
+}
+
 /// What stands, and whom of the customer's it met.
 struct TouchedSet {
-    /// As many as the ladder has in force.
-    standing: KeyedMap<Place, (&'static str, &'static str, &'static str)>,
+    /// One against one place: the ladder replaces what is weaker, and waits for the end of the rest.
+    standing: KeyedMap<Place, Standing>,
+    swept: Instant,
     known: KeyedMap<(IpAddr, &'static str), usize>,
     lines: Vec<Touched>,
 }
 
 impl TouchedSet {
     fn stand(&mut self, decision: &Decision) {
-        if let Some(place) = place(decision) {
+        if let Some(place) = place(decision)
+            && decision.action() != Action::Observe
+        {
             let proposal = decision.proposal();
-            let (kind, mode) = (proposal.kind.as_str(), proposal.mode.as_str());
-            self.standing
-                .insert(place, (kind, proposal.action.as_str(), mode));
+            let standing = Standing {
+                kind: proposal.kind.as_str(),
+                action: proposal.action.as_str(),
+                mode: proposal.mode.as_str(),
+                until: decision.until(),
+            };
+            let now = proposal.at;
+            if self.standing.len() >= STANDING_MAX && now - self.swept >= SWEEP {
+                self.swept = now;
+                self.standing.retain(|_, standing| standing.until > now);
+            }
+            if self.standing.len() < STANDING_MAX {
+                self.standing.insert(place, standing);
+            }
         }
     }
 
@@ -427,30 +462,37 @@ impl TouchedSet {
         }
     }
 
-    fn note(&mut self, at: i64, who: &'static str, event: &Event) {
+    /// An address is the customer's own from now on: what is enforced against it is lifted, and what
+    /// is only observed would have been.
+    fn spare(&mut self, address: IpAddr) {
+        self.standing.remove(&(place_of(address), None));
+    }
+
+    fn note(&mut self, now: Instant, at: i64, who: &'static str, event: &Event) {
         if self.standing.is_empty() {
             return;
         }
         let address = place_of(event.source.address());
-        let account = account(&event.what).and_then(|it| self.standing.get(&(address, Some(it))));
-        let met = self.standing.get(&(address, None)).or(account);
-        let Some((kind, action, mode)) = met.copied() else {
-            return;
-        };
-        let line = self.known.get(&(address, kind)).copied();
-        if let Some(line) = line.and_then(|line| self.lines.get_mut(line)) {
-            line.events += 1;
-        } else if self.lines.len() < LINES_MAX {
-            self.known.insert((address, kind), self.lines.len());
-            self.lines.push(Touched {
-                source: address.to_string(),
-                who,
-                events: 1,
-                kind,
-                action,
-                mode,
-                first_at_us: at,
-            });
+        let places = [Some(None), account(&event.what).map(Some)];
+        let places = places.into_iter().flatten();
+        let met = places.filter_map(|account| self.standing.get(&(address, account)));
+        for standing in met.filter(|standing| standing.until > now) {
+            let line = self.known.get(&(address, standing.kind)).copied();
+            if let Some(line) = line.and_then(|line| self.lines.get_mut(line)) {
+                line.events += 1;
+            } else if self.lines.len() < LINES_MAX {
+                self.known
+                    .insert((address, standing.kind), self.lines.len());
+                self.lines.push(Touched {
+                    source: address.to_string(),
+                    who,
+                    events: 1,
+                    kind: standing.kind,
+                    action: standing.action,
+                    mode: standing.mode,
+                    first_at_us: at,
+                });
+            }
         }
     }
 }

@@ -198,7 +198,7 @@ fn a_customer_behind_a_block_is_named() {
     let report = run(&setting, 0, 3_600, &all);
     assert_eq!(report.own_events, 2);
     let [touched] = report.touched.as_slice() else {
-        panic!("{:?}", report.touched);
+        panic!("{:?} {:?}", report.touched, report.decisions);
     };
     assert_eq!((touched.source.as_str(), touched.who), (PHONE, "phone"));
     assert_eq!((touched.kind, touched.mode), ("enumeration", "observe"));
