@@ -16,6 +16,7 @@ use ringfence_session::registrar::group::{PhoneGroup, PhoneUser};
 use ringfence_session::spend::Guard;
 use ringfence_session::targets::{TTL_MAX, Targets, Wanted};
 use ringfence_session::usage::Usage;
+use ringfence_session::verification::Verifying;
 
 use crate::config::{Config, DialTo, Dialling, Peer, Phones};
 
@@ -90,6 +91,10 @@ pub fn compile(config: &Config, resolve: &dyn Fn(&Wanted) -> io::Result<Targets>
         peers,
         phones,
         limits: config.limits,
+        stir: config
+            .stir
+            .as_ref()
+            .map(|stir| Verifying::new(Arc::clone(&stir.trust))),
     };
     Compiled {
         plan,

@@ -14,9 +14,10 @@ use ringfence_session::large::LargeRequests;
 use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
+use ringfence_session::verification::Verification;
 
 use crate::config::read_policy::{CALLING_NUMBER, DIVERSION, DTMF, NUMBERS_IN, NUMBERS_OUT, word};
-use crate::config::read_stir::attest_word;
+use crate::config::read_stir::{VERIFY, VERSTAT, attest_word};
 use crate::config::{
     Account, Config, Edge, Fraud, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken,
 };
@@ -148,6 +149,7 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
         sites: wanted.sites.clone(),
         peers: peers.collect(),
         phones: phones.cloned().collect(),
+        stir: wanted.stir.clone(),
     }
 }
 
@@ -204,6 +206,7 @@ fn flatten(config: &Config) -> Values {
     edge(&mut values, &config.edge);
     limits(&mut values, config);
     detect(&mut values, config);
+    stir(&mut values, config);
     config
         .listeners
         .iter()
@@ -285,6 +288,15 @@ fn edge(values: &mut Flat, edge: &Edge) {
         values.restart("id", hep.id);
         values.maybe("password", hep.password.as_ref(), Effect::Restart);
     }
+}
+
+fn stir(values: &mut Flat, config: &Config) {
+    let Some(stir) = &config.stir else { return };
+    values.table("stir".to_owned());
+    values.now("anchors", stir.anchors.display());
+    let ca = stir.ca.as_ref().map(|ca| ca.display());
+    values.maybe("ca", ca, Effect::Now);
+    values.list("fetch_from", &stir.fetch_from);
 }
 
 fn detect(values: &mut Flat, config: &Config) {
@@ -542,6 +554,10 @@ fn policy(values: &mut Flat, policy: &PeerPolicy) {
         values.now("stir.attest", attest_word(signing.others));
         values.now("stir.origid", &signing.origid);
     }
+    if policy.verification != Verification::Off {
+        values.now("stir.verify", word(&VERIFY, policy.verification));
+    }
+    values.now("verstat", word(&VERSTAT, policy.verstat));
     values.now("video", policy.video);
     values.now("t38", policy.t38);
     values.now("dtmf", word(&DTMF, policy.dtmf));

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringfence_base::time::WallAnchor;
 use ringfence_base::{
@@ -34,6 +35,7 @@ use crate::relay::Relay;
 use crate::sighting::Sightings;
 use crate::supervise::Alarm;
 use crate::trace::{TraceEntry, TraceRing};
+use crate::verification::Verifications;
 
 /// The text of a tag of ours, as a key.
 pub(crate) type TagText = [u8; 24];
@@ -84,6 +86,15 @@ pub enum Input<'a> {
     Plan(&'a Arc<Plan>),
     /// The wall clock stepped.
     Anchor(WallAnchor),
+    /// What came of a fetch that [`Core::poll_fetch`] asked for.
+    Certificate {
+        /// The address, as it was asked for.
+        url: &'a str,
+        /// What was there; `None` if nothing.
+        bytes: Option<&'a [u8]>,
+        /// For how long it holds, by its server's word.
+        holds: Duration,
+    },
     /// Take no new calls but emergency calls; end what is left after the plan's drain timeout.
     Drain,
     /// End one call.
@@ -139,6 +150,8 @@ pub struct Core {
     pub(crate) registrations: Registrations,
     /// What detection is told, once somebody watches.
     pub(crate) sightings: Option<Box<Sightings>>,
+    /// Callers that are being verified.
+    pub(crate) verifications: Verifications,
     /// The time of what is being handled.
     pub(crate) now: Instant,
     generation: u32,
@@ -193,6 +206,7 @@ impl Core {
             without_tcp: BTreeMap::new(),
             registrations: Registrations::new(config.worker, config.workers),
             sightings: None,
+            verifications: Verifications::default(),
             now: config.anchor.instant,
             generation: 0,
             calls_counted: 0,
@@ -206,6 +220,21 @@ impl Core {
     /// Handles one input.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         self.now = now;
+        match input {
+            // Each call in a guard of its own.
+            Input::Certificate { url, bytes, holds } => {
+                self.on_certificate(now, url, bytes, holds);
+            }
+            Input::Plan(plan) => {
+                self.unpark_all(now);
+                self.guarded(now, |core| core.adopt(now, plan));
+            }
+            input => self.handle_one(now, input),
+        }
+        self.settle(now);
+    }
+
+    fn handle_one(&mut self, now: Instant, input: Input<'_>) {
         self.guarded(now, |core| match input {
             Input::Message {
                 flow,
@@ -225,11 +254,11 @@ impl Core {
             }
             Input::Plan(plan) => core.adopt(now, plan),
             Input::Anchor(anchor) => core.anchor = anchor,
+            Input::Certificate { url, bytes, holds } => core.on_certificate(now, url, bytes, holds),
             Input::Drain => core.drain(now),
             Input::HangUp(id) => core.hang_up(now, id),
             Input::MakeWay(id) => core.make_way(now, id),
         });
-        self.settle(now);
     }
 
     /// Runs the timers that are due at `now`.
@@ -237,6 +266,10 @@ impl Core {
         self.now = now;
         self.transactions.handle_timeout(now);
         while let Some(alarm) = self.alarms.pop_due(now) {
+            if alarm == Alarm::Verification {
+                self.on_verification_alarm(now);
+                continue;
+            }
             self.guarded(now, |core| core.on_alarm(now, alarm));
         }
         if self.media.has_told() {
@@ -303,7 +336,8 @@ impl Core {
 
     /// Whether no call is up or being ended, and no request of ours waits for its answer.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.transactions.clients_pending() == 0
+        let parked = !self.verifications.is_idle();
+        self.calls.is_empty() && !parked && self.transactions.clients_pending() == 0
     }
 
     /// Panics inside the call that a message belongs to when `when` says so: how tests prove that
@@ -349,27 +383,29 @@ impl Core {
 
     /// A key for the next call, and its id.
     pub(crate) fn next_call(&mut self, now: Instant) -> (CallKey, CallId) {
+        self.calls_counted = self.calls_counted.wrapping_add(1);
+        let id = CallId::new(self.unix(now), self.worker, self.calls_counted);
+        (self.next_key(), id)
+    }
+
+    /// A key for the next call.
+    pub(crate) fn next_key(&mut self) -> CallKey {
         self.generation = if self.generation >= GENERATION_MAX {
             0
         } else {
             self.generation + 1
         };
-        self.calls_counted = self.calls_counted.wrapping_add(1);
-        let slot = self.calls.vacant_key() as u32;
-        let id = CallId::new(self.unix(now), self.worker, self.calls_counted);
-        (
-            CallKey {
-                slot,
-                generation: self.generation,
-            },
-            id,
-        )
+        CallKey {
+            slot: self.calls.vacant_key() as u32,
+            generation: self.generation,
+        }
     }
 
     fn adopt(&mut self, now: Instant, plan: &Arc<Plan>) {
         // Calls in progress keep the plan they began under.
         self.plan = Arc::clone(plan);
         self.access = AccessTable::new(plan, self.hash);
+        self.adopt_trust();
         self.schedule_options(now);
         self.adopt_registrations(now);
     }

@@ -41,6 +41,12 @@ pub struct Counters {
     pub challenges_unanswered: u64,
     /// Calls that would have been stopped for their money, had it been enforced.
     pub spending_observed: u64,
+    /// Calls of carriers whose caller was verified.
+    pub callers_verified: u64,
+    /// Those whose caller's identity did not hold.
+    pub callers_not_verified: u64,
+    /// Those of whose caller nothing is known, though it was asked.
+    pub callers_unknown: u64,
     /// Calls in progress that the money fuse ended.
     pub spending_cut: u64,
     /// Events that found the event queue full.

@@ -313,6 +313,35 @@ impl Core {
         refused: Refused,
     ) {
         self.refuse(attempt.reply.flow, refused.reason);
+        self.end_attempt(now, attempt, candidates, refused, EndedBy::Edge);
+    }
+
+    /// The caller has cancelled what was not a call yet.
+    pub(crate) fn note_cancelled(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt<'_, '_>,
+        candidates: &Candidates,
+    ) {
+        let cancelled = Refused {
+            reason: RefusalReason::Identity,
+            status: 487,
+            route: None,
+            why: Some("cancelled while its caller was verified".into()),
+            asks_pin: false,
+        };
+        self.end_attempt(now, attempt, candidates, cancelled, EndedBy::Caller);
+    }
+
+    /// Answers an attempt with its final status, and writes its record.
+    fn end_attempt(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt<'_, '_>,
+        candidates: &Candidates,
+        refused: Refused,
+        ended_by: EndedBy,
+    ) {
         let tag = self.cookies.new_tag(&mut *self.entropy);
         let message = attempt.reply.request;
         let reply = Reply {
@@ -376,11 +405,15 @@ impl Core {
             ringing: None,
             answered: None,
             ended: at,
-            outcome: Outcome::Refused,
+            outcome: match ended_by {
+                EndedBy::Caller => Outcome::Cancelled,
+                EndedBy::Callee | EndedBy::Edge => Outcome::Refused,
+            },
             status: refused.status,
             q850: causes::q850_of_status(refused.status),
-            ended_by: EndedBy::Edge,
+            ended_by,
             rule: match &refused.why {
+                Some(why) if ended_by == EndedBy::Caller => why.to_string(),
                 Some(why) => format!("refused: {why}"),
                 None => format!("refused: {}", explanation(refused.reason)),
             },
@@ -405,6 +438,7 @@ const fn explanation(reason: RefusalReason) -> &'static str {
         RefusalReason::DialPlan => "the dial plan refuses the number",
         RefusalReason::Draining => "the edge is draining",
         RefusalReason::Extension => "a required extension is not supported",
+        RefusalReason::Identity => "the caller's identity fails",
         RefusalReason::Malformed => "the message breaks RFC 3261",
         RefusalReason::Media => "the media cannot be bridged under the peers' policies",
         RefusalReason::MediaPorts => "no media port is free",

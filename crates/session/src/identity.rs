@@ -7,6 +7,7 @@
 
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message, NameAddr};
+use ringfence_stir::{Verdict, Verstat};
 
 use crate::cdr::Direction;
 use crate::headers;
@@ -16,6 +17,8 @@ use crate::policy::CallingNumber;
 use crate::refusal::RefusalReason;
 use crate::registrar::presented;
 use crate::routing::Route;
+use crate::signing::canonical;
+use crate::verification::VerstatForm;
 
 /// Values of one header that are looked at.
 const VALUES_MAX: usize = 8;
@@ -33,6 +36,46 @@ pub(crate) struct Identity {
     pub(crate) real: Option<String>,
     /// The number that stands in the place of one that may not be presented.
     pub(crate) replaced_by: Option<String>,
+    /// What came of the verification of the number that the carrier gives.
+    pub(crate) verified: Option<Box<Verified>>,
+}
+
+/// A number, and what is known of who calls from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    /// The number in canonical digits; `None` if there was none to speak of.
+    number: Option<String>,
+    pub(crate) verdict: Verdict,
+}
+
+impl Identity {
+    /// Keeps the verdict on the caller of `message`, which came by `ingress`.
+    pub(crate) fn keep(
+        &mut self,
+        verdict: &Verdict,
+        (ingress, site): (&Peer, &Site),
+        message: &Message<'_>,
+    ) {
+        let number = claimed(ingress, site, message);
+        self.verified = Some(Box::new(Verified {
+            number: number.and_then(|number| canonical(&number)),
+            verdict: verdict.clone(),
+        }));
+    }
+
+    /// The verdict, if it is one on `number`.
+    fn verstat_of(&self, number: &Number) -> Option<Verstat> {
+        let verified = self.verified.as_ref()?;
+        let same = verified.number.is_some() && canonical(number) == verified.number;
+        same.then(|| verified.verdict.verstat())
+    }
+}
+
+/// The number that the carrier `ingress` gives its caller: P-Asserted-Identity if it is believed,
+/// else From.
+pub(crate) fn claimed(ingress: &Peer, site: &Site, message: &Message<'_>) -> Option<Number> {
+    let claims = Claims::read(ingress, site, message);
+    claims.asserted.or(claims.from)
 }
 
 /// A caller's number may not be presented: 403.
@@ -107,6 +150,7 @@ impl Claims {
             shown,
             asserted: self.asserted,
             replaced_by: None,
+            verified: None,
         }
     }
 
@@ -121,6 +165,7 @@ impl Claims {
             shown: number.clone().filter(|_| !hidden),
             asserted: number,
             replaced_by: None,
+            verified: None,
         }
     }
 
@@ -136,6 +181,7 @@ impl Claims {
             shown: number.clone(),
             asserted: number,
             privacy: None,
+            verified: None,
         }
     }
 
@@ -176,6 +222,7 @@ impl Claims {
             },
             shown,
             asserted,
+            verified: None,
         })
     }
 
@@ -259,6 +306,9 @@ pub(crate) struct Wording {
     user_phone: bool,
     asserted: Option<String>,
     privacy: Option<&'static str>,
+    /// What is known of who calls from the asserted number, or else from the one in From.
+    verstat: Option<Verstat>,
+    form: VerstatForm,
 }
 
 impl Wording {
@@ -271,7 +321,11 @@ impl Wording {
     ) -> Wording {
         let policy = &peer.policy;
         let written = |number: &Number| number.written(policy.numbers_out, plan);
+        let told = identity.asserted.as_ref().filter(|_| policy.trust);
+        let told = told.or(identity.shown.as_ref());
         Wording {
+            verstat: told.and_then(|number| identity.verstat_of(number)),
+            form: policy.verstat,
             called: written(called),
             calling: identity.shown.as_ref().map(written),
             user_phone: policy.user_phone,
@@ -303,14 +357,31 @@ impl Wording {
         }
     }
 
+    /// The caller's URI in From.
+    pub(crate) fn calling_uri(&self, user: &str, host: &dyn std::fmt::Display) -> String {
+        // Where both numbers are told, the word is on the asserted one.
+        let verstat = self.verstat.filter(|_| self.asserted.is_none());
+        self.uri(user, host, verstat)
+    }
+
+    fn uri(&self, user: &str, host: &dyn std::fmt::Display, verstat: Option<Verstat>) -> String {
+        let parameter = self.parameter(user);
+        match (verstat.map(Verstat::as_str), self.form) {
+            (Some(verstat), VerstatForm::Uri) => {
+                format!("sip:{user}@{host}{parameter};verstat={verstat}")
+            }
+            (Some(verstat), VerstatForm::User) => {
+                format!("sip:{user};verstat={verstat}@{host}{parameter}")
+            }
+            _ => format!("sip:{user}@{host}{parameter}"),
+        }
+    }
+
     /// Writes P-Asserted-Identity under our host, and Privacy.
     pub(crate) fn write(&self, writer: &mut MessageWriter<'_>, host: &dyn std::fmt::Display) {
         if let Some(user) = &self.asserted {
-            let parameter = self.parameter(user);
-            writer.header_fmt(
-                HeaderName::PAssertedIdentity,
-                format_args!("<sip:{user}@{host}{parameter}>"),
-            );
+            let uri = self.uri(user, host, self.verstat);
+            writer.header_fmt(HeaderName::PAssertedIdentity, format_args!("<{uri}>"));
         }
         if let Some(privacy) = self.privacy {
             writer.header(HeaderName::Privacy, privacy);

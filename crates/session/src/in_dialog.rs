@@ -196,6 +196,9 @@ impl Core {
         let Some((server, owner)) = invite else {
             return self.respond(now, reply, 481);
         };
+        if self.on_cancel_of_parked(now, reply, server) {
+            return;
+        }
         let message = reply.request;
         let (key, side) = CallKey::from_owner(owner);
         self.current = Some(key);

@@ -21,7 +21,7 @@
 //! | phones that register | [`registrar`] |
 //! | what may cross | `headers`, `outgoing` |
 //! | what detection is told | [`sighting`] |
-//! | how calls to a carrier are signed | [`signing`] |
+//! | how calls to a carrier are signed, and a carrier's verified | [`signing`], [`verification`] |
 //! | what is told | [`event`], [`cdr`], [`view`], [`trace`], [`counters`] |
 //!
 
@@ -94,5 +94,6 @@ pub mod trace;
 mod transfer;
 mod update;
 pub mod usage;
+pub mod verification;
 pub mod view;
 pub mod ways;

@@ -32,6 +32,7 @@ use crate::numbering::Number;
 use crate::plan::{Plan, Site};
 use crate::routing::Route;
 use crate::screening::VoicePolicy;
+use crate::verification::upstream;
 
 /// What is done about calls that hold a site's lines (`tdos`, `reserve_known` and `utc_offset` of a
 /// site).
@@ -315,7 +316,7 @@ impl Core {
                     emergency: watched.is_call_back(now, message),
                     upstream: Upstream {
                         number: CallingNumber::read(number.as_deref()),
-                        ..Upstream::default()
+                        ..upstream(identity)
                     },
                 };
                 let ruling = watched.gate.offer(&offer);
@@ -450,9 +451,14 @@ impl Watched {
         let lately = self
             .last_emergency
             .is_some_and(|at| now.saturating_since(at) < CALL_BACK_AFTER_EMERGENCY);
-        let mut priority = message.values(HeaderName::Priority).take(1);
-        lately && priority.any(|value| value.trim_ascii().eq_ignore_ascii_case(b"psap-callback"))
+        lately && says_call_back(message)
     }
+}
+
+/// Whether a call says that it answers an emergency call (RFC 7090), which anybody can.
+pub(crate) fn says_call_back(message: &Message<'_>) -> bool {
+    let mut priority = message.values(HeaderName::Priority).take(1);
+    priority.any(|value| value.trim_ascii().eq_ignore_ascii_case(b"psap-callback"))
 }
 
 /// The site of a route if its lines are or were watched, what is done now, and with how many
@@ -507,4 +513,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// So long after an emergency call its call backs pass everything.
-const CALL_BACK_AFTER_EMERGENCY: Duration = Duration::from_secs(30 * 60);
+pub(crate) const CALL_BACK_AFTER_EMERGENCY: Duration = Duration::from_secs(30 * 60);

@@ -156,8 +156,8 @@ impl Invite<'_> {
         let display = display.unwrap_or_default();
         match &self.wording.calling {
             Some(user) => {
-                let (host, parameter) = (self.name().host(), self.wording.parameter(user));
-                format!("{display}{space}<sip:{user}@{host}{parameter}>")
+                let uri = self.wording.calling_uri(user, &self.name().host());
+                format!("{display}{space}<{uri}>")
             }
             None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
         }

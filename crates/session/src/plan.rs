@@ -20,6 +20,7 @@ use crate::registrar::group::{GroupId, PhoneGroup};
 use crate::registration::{RegistrationState, registers};
 use crate::spend::Guard;
 use crate::usage::Usage;
+use crate::verification::Verifying;
 
 ringfence_base::define_id! {
     /// A configured peer (trunk or PBX), by its index in [`Plan::peers`].
@@ -53,6 +54,8 @@ pub struct Plan {
     pub phones: Vec<PhoneGroup>,
     /// Bounds and times.
     pub limits: Limits,
+    /// Whom the callers of calls are verified by; `None`: they are not.
+    pub stir: Option<Verifying>,
 }
 
 /// Where the edge listens (`[listen.NAME]`).
@@ -438,6 +441,9 @@ impl Plan {
     /// Takes over the counters of `old` for peers and sites of the same key, and the registrations
     /// of phone users, so that a reload forgets neither calls in progress nor health nor phones.
     pub fn adopt_usage(&mut self, old: &Plan) {
+        if let (Some(stir), Some(before)) = (&mut self.stir, &old.stir) {
+            stir.adopt(before);
+        }
         for tenant in &mut self.tenants {
             let same = |before: &&Tenant| before.key == tenant.key;
             let before = old.tenants.iter().find(same);

@@ -6,6 +6,7 @@ use crate::dtmf::Dtmf;
 use crate::line_guard::LinesPolicy;
 use crate::numbering::{DialRule, E164, NumberingPlan, NumbersIn, NumbersOut};
 use crate::signing::Signing;
+use crate::verification::{Verification, VerstatForm};
 
 /// A peer's part of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,10 @@ pub struct PeerPolicy {
     pub codecs: Vec<String>,
     /// How calls to it are signed. Of a trunk only.
     pub signing: Option<Arc<Signing>>,
+    /// Whether its calls' callers are verified. Of a trunk only.
+    pub verification: Verification,
+    /// How it is told what came of that.
+    pub verstat: VerstatForm,
     /// Whether video passes to and from it.
     pub video: bool,
     /// Whether fax (T.38) passes to and from it, in the clear as it always is.
@@ -52,6 +57,8 @@ impl Default for PeerPolicy {
             contact_host: None,
             codecs: Vec::new(),
             signing: None,
+            verification: Verification::default(),
+            verstat: VerstatForm::default(),
             video: true,
             t38: true,
             dtmf: Dtmf::default(),

@@ -18,6 +18,8 @@ pub enum RefusalReason {
     DialPlan,
     /// A request inside a dialog that does not exist, or with a wrong tag, Call-ID or source.
     DialogUnknown,
+    /// The caller's signed identity does not hold, and its trunk's policy is to refuse.
+    Identity,
     /// The message breaks RFC 3261 in a way that must be answered.
     Malformed,
     /// Media that the peer's policy forbids or that cannot be bridged.
@@ -56,7 +58,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [RefusalReason; 24] = [
+    pub const ALL: [RefusalReason; 25] = [
         RefusalReason::CallingNumber,
         RefusalReason::CallsMax,
         RefusalReason::Channels,
@@ -64,6 +66,7 @@ impl RefusalReason {
         RefusalReason::Draining,
         RefusalReason::DialPlan,
         RefusalReason::DialogUnknown,
+        RefusalReason::Identity,
         RefusalReason::Malformed,
         RefusalReason::Media,
         RefusalReason::MediaPorts,
@@ -93,6 +96,7 @@ impl RefusalReason {
             RefusalReason::Draining => "draining",
             RefusalReason::DialPlan => "dial-plan",
             RefusalReason::DialogUnknown => "dialog-unknown",
+            RefusalReason::Identity => "identity",
             RefusalReason::Malformed => "malformed",
             RefusalReason::Media => "media",
             RefusalReason::MediaPorts => "media-ports",

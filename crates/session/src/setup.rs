@@ -9,6 +9,7 @@ use ringfence_dialog::dialog::Dialog;
 use ringfence_dialog::{RequestKind, Tag};
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message};
+use ringfence_stir::Verdict;
 
 use crate::access::Candidates;
 use crate::admission::{Admission, admit};
@@ -40,6 +41,7 @@ use crate::signing::identity_header;
 use crate::spend::{Asking, Pin};
 use crate::supervise::AlarmKind;
 use crate::trace::LegSide;
+use crate::verification::{Verified, in_words};
 use crate::ways::{Way, Ways, ways_of};
 
 /// Why an attempt was refused, and the SIP status that says so.
@@ -65,6 +67,8 @@ pub(crate) struct Attempt<'a, 'm> {
     pub(crate) caller: Option<Caller>,
     /// What stood in front of the number.
     pub(crate) pin: Pin,
+    /// What came of the caller's verification, if anybody asked.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl<'a, 'm> Attempt<'a, 'm> {
@@ -81,6 +85,7 @@ impl<'a, 'm> Attempt<'a, 'm> {
             calling,
             caller: None,
             pin: Pin::Absent,
+            verdict: None,
         }
     }
 }
@@ -113,8 +118,23 @@ impl Core {
             attempt.called = called;
         }
         attempt.pin = self.take_pin(now, caller, candidates, message, &mut attempt.called);
-        if let Err(refused) = self.try_setup(now, &attempt, candidates) {
-            self.refuse_attempt(now, &attempt, candidates, refused);
+        match self.verify_caller(now, &attempt, candidates) {
+            Verified::Done(verdict) => attempt.verdict = Some(verdict),
+            Verified::Parked => return,
+            Verified::Unasked => {}
+        }
+        self.set_up(now, &attempt, candidates);
+    }
+
+    /// Makes a call of `attempt`, or refuses it.
+    pub(crate) fn set_up(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt<'_, '_>,
+        candidates: &Candidates,
+    ) {
+        if let Err(refused) = self.try_setup(now, attempt, candidates) {
+            self.refuse_attempt(now, attempt, candidates, refused);
         }
     }
 
@@ -156,11 +176,26 @@ impl Core {
             why: None,
             asks_pin: false,
         };
-        let identity = identity::identify(&plan, &route, attempt.reply.request)
+        let mut identity = identity::identify(&plan, &route, attempt.reply.request)
             .map_err(|_| with_route(NotPresentable::REASON, NotPresentable::STATUS))?;
+        let verdict = attempt.verdict.as_ref();
+        let of = plan.peer(route.ingress).zip(plan.site(route.site));
+        if let (Some(verdict), Some(of)) = (verdict, of) {
+            identity.keep(verdict, of, attempt.reply.request);
+        }
         let numbers = (identity.real.as_deref(), attempt.called.as_str());
         let (flow, message) = (attempt.reply.flow, attempt.reply.request);
-        self.see_offered(now, &flow, message, attempt.id, &route, numbers);
+        let heard = (&flow, message);
+        self.see_offered(now, heard, attempt.id, &route, numbers, verdict);
+        if let Some(error) = self.refuses_caller(now, &plan, &route, verdict, message) {
+            return Err(Refused {
+                why: Some(format!("the caller's identity fails: {error}").into()),
+                ..with_route(RefusalReason::Identity, error.status())
+            });
+        }
+        if let Some(site) = plan.site(route.site).filter(|_| route.emergency) {
+            site.usage.note_emergency(now);
+        }
         if self.draining && !route.emergency {
             return Err(with_route(RefusalReason::Draining, 503));
         }
@@ -207,6 +242,9 @@ impl Core {
         }
         if let Line::Noted(why) = &line {
             route.rule.push_str(&format!(" ({why})"));
+        }
+        if let Some(verdict) = verdict {
+            route.rule.push_str(&format!(" ({})", in_words(verdict)));
         }
         let ask = match line {
             Line::Ask { kindly } => Some(kindly),

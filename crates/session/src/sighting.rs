@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use ringfence_base::{BoundedQueue, Flow, HashKey, Instant, KeyedMap};
 use ringfence_detect::event::{
-    Attestation, CallRef, CallStep, CredentialsOutcome, Direction, Event, Forgery, MethodKind,
+    CallRef, CallStep, CredentialsOutcome, Direction, Event, Forgery, MethodKind,
     PeerRef, Principal, Proof, Refusal, SiteRef, Source, What,
 };
 use ringfence_detect::fingerprint::shape;
 use ringfence_detect::name::Name;
 use ringfence_detect::reading::{asked, binding_change, challenged};
 use ringfence_sip::Message;
+use ringfence_stir::Verdict;
 
 use crate::access::Candidates;
 use crate::call_id::CallId;
@@ -25,6 +26,7 @@ use crate::plan::{PeerKind, Plan};
 use crate::registrar::Caller;
 use crate::registrar::line::Binding;
 use crate::routing::Route;
+use crate::verification::vouched;
 
 /// Events that wait to be taken. The edge takes them after each batch.
 const SIGHTINGS_MAX: usize = 8_192;
@@ -300,11 +302,11 @@ impl Core {
     pub(crate) fn see_offered(
         &mut self,
         now: Instant,
-        flow: &Flow,
-        message: &Message<'_>,
+        (flow, message): (&Flow, &Message<'_>),
         id: CallId,
         route: &Route,
         (calling, called): (Option<&str>, &str),
+        verdict: Option<&Verdict>,
     ) {
         let Some(key) = self.watched() else { return };
         let direction = match route.direction {
@@ -323,7 +325,7 @@ impl Core {
             called: Name::new(key, called.as_bytes()),
             emergency: route.emergency,
             calling_is_own,
-            attestation: Attestation::Absent,
+            attestation: vouched(verdict),
             shape: shape(message),
         };
         let what = What::Call {

@@ -36,11 +36,6 @@ pub(crate) fn identity_header(
     // What the other side compares with: P-Asserted-Identity if it is sent, else From.
     let asserted = identity.asserted.as_ref().filter(|_| egress.policy.trust);
     let calling = asserted.or(identity.shown.as_ref())?;
-    // Of the number, not of its spelling: tel URIs and SIP URIs are signed alike (RFC 8224 §8.3).
-    let canonical = |number: &Number| match number.e164 {
-        Some(number) => Some(number.digits()),
-        None => canonical_number(&number.text),
-    };
     let own = calling
         .e164
         .is_some_and(|number| site.owns(&number.to_string()));
@@ -61,4 +56,13 @@ pub(crate) fn identity_header(
     };
     // A call without a signature is better than no call.
     signing.signer.sign(Some("shaken"), &claims).ok()
+}
+
+/// A number as it is signed. Not its spelling: tel URIs and SIP URIs are signed alike (RFC 8224
+/// §8.3).
+pub(crate) fn canonical(number: &Number) -> Option<String> {
+    match number.e164 {
+        Some(number) => Some(number.digits()),
+        None => canonical_number(&number.text),
+    }
 }

@@ -62,6 +62,8 @@ pub(crate) enum Alarm {
         /// What it was set to: only the earliest one set means something.
         at: Instant,
     },
+    /// A call has waited long enough for its caller's certificate.
+    Verification,
 }
 
 /// A timer of a call.
@@ -128,6 +130,7 @@ impl Core {
             }
             Alarm::Relay { place, client } => self.on_relay_silent(now, place, client),
             Alarm::Subscription { key, at } => self.on_subscription_alarm(now, key, at),
+            Alarm::Verification => self.on_verification_alarm(now),
             Alarm::Registration { slot, number } => self.on_registration_alarm(now, slot, number),
         }
     }

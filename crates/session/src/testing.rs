@@ -22,6 +22,7 @@ pub(crate) const PBX: PeerId = PeerId::new(1);
 /// Summit Motors: one carrier outside, one PBX inside.
 pub(crate) fn plan() -> Plan {
     Plan {
+        stir: None,
         edge_name: "summit-edge".into(),
         listeners: vec![
             listener("outside", "203.0.113.10"),

@@ -40,6 +40,8 @@ pub struct Usage {
     bound_until: AtomicU64,
     /// Somebody saw a sign that the binding is gone, and the worker that keeps it does not know.
     suspected: AtomicBool,
+    /// Of a site: its last emergency call, in nanoseconds; 0 is none.
+    emergency: AtomicU64,
 }
 
 impl Usage {
@@ -63,6 +65,19 @@ impl Usage {
         let _ = self
             .calls
             .fetch_update(Relaxed, Relaxed, |calls| Some(calls.saturating_sub(1)));
+    }
+
+    /// The site has made an emergency call.
+    pub(crate) fn note_emergency(&self, now: Instant) {
+        self.emergency.fetch_max(now.as_nanos().max(1), Relaxed);
+    }
+
+    /// How long ago the site's last emergency call was, if there was one.
+    pub(crate) fn since_emergency(&self, now: Instant) -> Option<Duration> {
+        match self.emergency.load(Relaxed) {
+            0 => None,
+            at => Some(now.saturating_since(Instant::from_nanos(at))),
+        }
     }
 
     /// Channels in use.

@@ -292,6 +292,20 @@ impl Verifier {
 
     /// What a fetch brought; `None` if nothing. An address that was not asked for is not kept.
     pub fn on_certificate(&mut self, now: UnixTime, url: &str, bytes: Option<&[u8]>) {
+        self.on_certificate_for(now, url, bytes, KEPT);
+    }
+
+    /// The same from a server that says for how long its answer holds (`Cache-Control: max-age`).
+    /// It is kept no shorter than [`KEPT_LEAST`], since calls may come by the hundred, and no longer
+    /// than [`KEPT_MOST`], since nobody asks whether it was revoked.
+    pub fn on_certificate_for(
+        &mut self,
+        now: UnixTime,
+        url: &str,
+        bytes: Option<&[u8]>,
+        holds: Duration,
+    ) {
+        let holds = holds.clamp(KEPT_LEAST, KEPT_MOST);
         let Some(cached) = self.cache.get_mut(url) else {
             return;
         };
@@ -300,7 +314,7 @@ impl Verifier {
         }
         *cached = match bytes.map(|bytes| check_chain(bytes, &self.trust.roots, now)) {
             Some(Ok(certificate)) => Cached {
-                until: certificate.not_after.min(later(now, KEPT)),
+                until: certificate.not_after.min(later(now, holds)),
                 state: State::Good(Arc::new(certificate)),
             },
             Some(Err(_)) => Cached {
@@ -339,11 +353,17 @@ pub const IDENTITIES_MAX: usize = 4;
 pub const CERTIFICATES_KEPT: usize = 512;
 /// The most fetches at once.
 pub const FETCHES_MAX: usize = 64;
-/// How long a certificate is kept before it is fetched again.
-const KEPT: Duration = Duration::from_secs(3600);
+/// How long a certificate is kept before it is fetched again, where its server does not say.
+pub const KEPT: Duration = Duration::from_secs(3600);
+/// The shortest that a certificate is kept.
+pub const KEPT_LEAST: Duration = Duration::from_secs(60);
+/// The longest.
+pub const KEPT_MOST: Duration = Duration::from_secs(24 * 3600);
 /// How long a failure is.
 const FAILURE_KEPT: Duration = Duration::from_secs(30);
-/// A fetch that brought nothing by then may be asked for again.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that a fetch may take, from the first name looked up to the last byte.
+pub const FETCH_MAX: Duration = Duration::from_secs(2);
+/// A fetch of which nothing was heard by then may be asked for again.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest `origid`: a UUID.
 const ORIGID_MAX: usize = 36;

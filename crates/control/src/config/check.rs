@@ -7,6 +7,7 @@ use ringfence_base::net::Transport;
 use ringfence_session::plan::{MediaPolicy, PeerKind};
 
 use ringfence_session::numbering::E164;
+use ringfence_session::verification::Verification;
 
 use super::model::{Config, Listen, MediaRange, Numbers, Peer, Phones, Site, kind_name};
 use super::report::Report;
@@ -30,6 +31,7 @@ pub(super) fn check(report: &mut Report<'_>, config: &Config) {
         check_profile::check(report, config, peer);
     }
     check_sources(report, config);
+    check_verifying(report, config);
     for (index, phones) in config.phones.iter().enumerate() {
         let before = config.phones.get(..index).unwrap_or_default();
         check_phones(report, config, phones, before);
@@ -76,6 +78,20 @@ fn check_phones(report: &mut Report<'_>, config: &Config, phones: &Phones, befor
         );
         let fix = "use a listener without client_ca, or give the phones certificates";
         report.warning(&key("listen"), message, fix);
+    }
+}
+
+/// A trunk whose calls are verified, and nobody to trust.
+fn check_verifying(report: &mut Report<'_>, config: &Config) {
+    if config.stir.is_some() || report.has("stir") || report.incomplete {
+        return;
+    }
+    for peer in &config.peers {
+        if peer.policy.verification != Verification::Off {
+            let key = format!("{}.stir.verify", peer.key());
+            let fix = "write [stir] with anchors = \"sti-ca.pem\"";
+            report.error(&key, "needs authorities to trust", fix);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) mod read_policy;
 mod read_screening;
 mod read_site;
 pub(crate) mod read_stir;
+mod read_verifying;
 mod report;
 mod suggest;
 mod table;
@@ -39,7 +40,7 @@ pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
     Accepted, Account, Acme, Config, DialTo, Dialling, Edge, FirewallUse, Fraud, Hep, KernelMedia,
     Listen, LogFormat, MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError,
-    SecretSource, Site, Tenant,
+    SecretSource, Site, Stir, Tenant,
 };
 pub use read_phones::is_user_name;
 pub(crate) use values::spoken;
@@ -132,6 +133,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
     let mut section = Section::new(report, "", root);
     let (edge, limits) = (section.table("edge"), section.table("limits"));
     let detect = section.table("detect");
+    let stir = section.table("stir");
     let listeners = section.named("listen");
     let tenants = section.named("tenant");
     let sites = section.named("site");
@@ -174,6 +176,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
         sites,
         peers: read_peer::all(report, &trunks, &pbxs, &names),
         phones,
+        stir: read_verifying::read(report, stir),
     };
     check::check(report, &config);
     config

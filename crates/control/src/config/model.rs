@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_base::Secret;
@@ -23,6 +24,7 @@ use ringfence_session::plan::{Limits, MediaPolicy, Network, NumberRange, PeerKin
 use ringfence_session::policy::PeerPolicy;
 use ringfence_session::registrar::group::{Bounds, Digests};
 use ringfence_session::screening::VoicePolicy;
+use ringfence_stir::Trust;
 
 /// A whole configuration file. Lists are in the file's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +55,21 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// `[phones.NAME]`.
     pub phones: Vec<Phones>,
+    /// `[stir]`.
+    pub stir: Option<Stir>,
+}
+
+/// Whom the callers of calls are verified by (`[stir]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stir {
+    /// The authorities, and where certificates may be fetched from.
+    pub trust: Arc<Trust>,
+    /// The file of the authorities.
+    pub anchors: PathBuf,
+    /// The authorities of the servers that certificates are fetched from; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// Networks that are not public and have such servers.
+    pub fetch_from: Vec<Accepted>,
 }
 
 /// How many events of detection are kept for `ringfence replay --last`.

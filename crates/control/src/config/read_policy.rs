@@ -57,6 +57,7 @@ pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'sta
 /// Reads the keys of a trunk or a PBX.
 pub(super) fn peer(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> PeerPolicy {
     let usual = PeerPolicy::default();
+    let (signing, verification) = read_stir::stir(section, kind);
     PeerPolicy {
         numbers_in: section
             .one_of("numbers_in", &NUMBERS_IN)
@@ -73,7 +74,11 @@ pub(super) fn peer(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> PeerPol
         diversion: section.one_of("diversion", &DIVERSION).unwrap_or_default(),
         contact_host: section.parsed("contact_host", values::host_name),
         codecs: section.list("codecs", values::codec).unwrap_or_default(),
-        signing: read_stir::signing(section, kind),
+        signing,
+        verification,
+        verstat: section
+            .one_of("verstat", &read_stir::VERSTAT)
+            .unwrap_or_default(),
         video: section.boolean("video").unwrap_or(usual.video),
         dtmf: section.one_of("dtmf", &DTMF).unwrap_or_default(),
         t38: section.boolean("t38").unwrap_or(usual.t38),

@@ -1,9 +1,10 @@
-//! `[trunk.NAME.stir]`: calls to a carrier are signed (RFC 8224, RFC 8588).
+//! `[trunk.NAME.stir]`: calls to a carrier are signed, and its calls verified (RFC 8224, RFC 8588).
 
 use std::sync::Arc;
 
 use ringfence_session::plan::PeerKind;
 use ringfence_session::signing::Signing;
+use ringfence_session::verification::{Verification, VerstatForm};
 use ringfence_stir::{Attestation, Guard, Signer};
 
 use super::SecretError;
@@ -24,31 +25,60 @@ pub(crate) fn attest_word(others: Option<Attestation>) -> &'static str {
     found.map_or("A", |(word, _)| *word)
 }
 
+/// The words of `verify`.
+pub(crate) const VERIFY: [(&str, Verification); 3] = [
+    ("off", Verification::Off),
+    ("note", Verification::Note),
+    ("refuse", Verification::Refuse),
+];
+
+/// The words of `verstat`.
+pub(crate) const VERSTAT: [(&str, VerstatForm); 3] = [
+    ("off", VerstatForm::Off),
+    ("uri", VerstatForm::Uri),
+    ("user", VerstatForm::User),
+];
+
+/// The keys of which each needs the others.
+const SIGNING: [&str; 4] = ["key", "certificate_url", "origid", "attest"];
+
 /// Reads the table `stir` of a peer.
-pub(super) fn signing(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> Option<Arc<Signing>> {
-    let table = section.table("stir")?;
+pub(super) fn stir(
+    section: &mut Section<'_, '_, '_>,
+    kind: PeerKind,
+) -> (Option<Arc<Signing>>, Verification) {
+    let nothing = (None, Verification::Off);
+    let Some(table) = section.table("stir") else {
+        return nothing;
+    };
     let path = section.key("stir");
     if kind != PeerKind::Trunk {
-        let fix = "write it under the trunk that the calls leave by";
+        let fix = "write it under the trunk that the calls leave or come by";
         section.report().error(&path, "is for trunks", fix);
-        return None;
+        return nothing;
     }
     let mut inner = Section::new(section.report(), &path, table);
-    let signing = read(&mut inner);
+    let verification = inner.one_of("verify", &VERIFY).unwrap_or_default();
+    // A trunk may be one whose calls are verified only.
+    let signs = !inner.has("verify") || SIGNING.iter().any(|key| inner.has(key));
+    let signing = read(&mut inner, signs);
     inner.finish();
-    signing.map(Arc::new)
+    (signing.map(Arc::new), verification)
 }
 
-fn read(section: &mut Section<'_, '_, '_>) -> Option<Signing> {
+fn read(section: &mut Section<'_, '_, '_>, signs: bool) -> Option<Signing> {
     let source = section.secret("key");
-    section.require("key", "write key = \"stir.key\" (PEM, P-256)");
     let url = section.parsed("certificate_url", certificate_url);
+    let others = section.one_of("attest", &ATTEST);
+    let origid = section.parsed("origid", uuid);
+    if !signs {
+        return None;
+    }
+    section.require("key", "write key = \"stir.key\" (PEM, P-256)");
     section.require(
         "certificate_url",
         "write certificate_url = \"https://…/stir.pem\", where the whole world may fetch it",
     );
-    let others = section.one_of("attest", &ATTEST);
-    let origid = section.parsed("origid", uuid);
     section.require("origid", "write origid = \"UUID\" (uuidgen makes one)");
     let (source, url) = (source?, url?);
     let key = section.key("key");

@@ -169,6 +169,7 @@ fn plan(address: SocketAddr, loopback_is_peer: bool) -> Plan {
         usage: Default::default(),
     });
     Plan {
+        stir: None,
         listeners: vec![Listener {
             name: "outside".into(),
             udp: None,

@@ -392,6 +392,7 @@ pub fn plan() -> Plan {
         usage: Arc::default(),
     };
     Plan {
+        stir: None,
         edge_name: "summit-edge".into(),
         listeners: vec![
             listener("outside", "203.0.113.10"),

@@ -397,6 +397,7 @@ fn plan() -> Plan {
     };
     let phones = PhoneGroup::new("remote", PeerId::new(1), REALM, bounds, users.collect());
     Plan {
+        stir: None,
         edge_name: "summit-edge".into(),
         listeners: vec![Listener {
             name: "outside".into(),

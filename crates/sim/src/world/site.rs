@@ -67,6 +67,7 @@ pub(crate) const fn addresses_of(side: Side) -> &'static [[u8; 4]] {
 /// The plan: one carrier, one phone system. `channels` limits the site.
 pub(crate) fn plan(channels: u32) -> Plan {
     Plan {
+        stir: None,
         edge_name: "world".into(),
         listeners: vec![
             listener("outside", Side::Outside),
