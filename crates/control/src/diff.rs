@@ -14,7 +14,7 @@ use ringfence_session::large::LargeRequests;
 use ringfence_session::methods::{Methods, Redirects, ReliableProvisional, Transfers};
 use ringfence_session::plan::{Limits, MediaPolicy, Strangers};
 use ringfence_session::policy::PeerPolicy;
-use ringfence_session::verification::Verification;
+use ringfence_session::verification::{Verification, VerstatForm};
 
 use crate::config::read_policy::{CALLING_NUMBER, DIVERSION, DTMF, NUMBERS_IN, NUMBERS_OUT, word};
 use crate::config::read_stir::{VERIFY, VERSTAT, attest_word};
@@ -557,7 +557,9 @@ fn policy(values: &mut Flat, policy: &PeerPolicy) {
     if policy.verification != Verification::Off {
         values.now("stir.verify", word(&VERIFY, policy.verification));
     }
-    values.now("verstat", word(&VERSTAT, policy.verstat));
+    if policy.verstat != VerstatForm::Off {
+        values.now("verstat", word(&VERSTAT, policy.verstat));
+    }
     values.now("video", policy.video);
     values.now("t38", policy.t38);
     values.now("dtmf", word(&DTMF, policy.dtmf));

@@ -20,6 +20,7 @@ pub mod records;
 pub mod resolve;
 pub mod ring;
 mod run;
+mod signers;
 pub mod sources;
 pub mod stream;
 pub mod tap;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use ringfence_base::{BoundedQueue, Flow, HashKey, Instant, KeyedMap};
 use ringfence_detect::event::{
-    CallRef, CallStep, CredentialsOutcome, Direction, Event, Forgery, MethodKind,
-    PeerRef, Principal, Proof, Refusal, SiteRef, Source, What,
+    CallRef, CallStep, CredentialsOutcome, Direction, Event, Forgery, MethodKind, PeerRef,
+    Principal, Proof, Refusal, SiteRef, Source, What,
 };
 use ringfence_detect::fingerprint::shape;
 use ringfence_detect::name::Name;

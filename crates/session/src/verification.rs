@@ -445,7 +445,10 @@ fn seconds_of_date(value: &[u8]) -> Option<u64> {
     ];
     let month = months.iter().position(|name| *name == month)? as u64 + 1;
     let year: u64 = words.next()?.parse().ok()?;
-    let mut clock = words.next()?.split(':').map(|part| part.parse::<u64>().ok());
+    let mut clock = words
+        .next()?
+        .split(':')
+        .map(|part| part.parse::<u64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let sound = (1970..10_000).contains(&year) && (1..=31).contains(&day);
     if !sound || hour > 23 || minute > 59 || second > 60 || words.next() != Some("GMT") {

@@ -30,15 +30,13 @@ pub(super) fn read(report: &mut Report<'_>, table: Option<&DeTable<'_>>) -> Opti
         files::check_authorities(section.report(), &key, file);
     }
     let key = section.key("anchors");
-    let roots = anchors
-        .as_ref()
-        .and_then(|file| match std::fs::read(file) {
-            Ok(pem) => roots(section.report(), &key, &pem),
-            Err(error) => {
-                files::unreadable(section.report(), &key, file, &error);
-                None
-            }
-        });
+    let roots = anchors.as_ref().and_then(|file| match std::fs::read(file) {
+        Ok(pem) => roots(section.report(), &key, &pem),
+        Err(error) => {
+            files::unreadable(section.report(), &key, file, &error);
+            None
+        }
+    });
     section.finish();
     let fetch_from = networks.unwrap_or_default();
     let parts = fetch_from.iter().map(|block| block.network().parts());
@@ -69,7 +67,10 @@ fn roots(report: &mut Report<'_>, key: &str, pem: &[u8]) -> Option<TrustRoots> {
         .filter(|end| *end < UnixTime::from_micros(now))
         .count();
     if ended > 0 {
-        let message = format!("has {ended} of {} authorities that have ended", roots.count());
+        let message = format!(
+            "has {ended} of {} authorities that have ended",
+            roots.count()
+        );
         let fix = "fetch the list of authorities anew";
         report.warning(key, message, fix);
     }
@@ -108,7 +109,11 @@ mod tests {
         let config = loaded.config;
         assert_eq!(config.peers[0].policy.verification, Verification::Refuse);
         assert_eq!(config.peers[0].policy.signing, None);
-        let pbx = config.peers.iter().find(|peer| peer.name == "main").unwrap();
+        let pbx = config
+            .peers
+            .iter()
+            .find(|peer| peer.name == "main")
+            .unwrap();
         assert_eq!(pbx.policy.verstat, VerstatForm::User);
         let trust = config.stir.unwrap().trust;
         assert_eq!(trust.roots.count(), 1);
@@ -131,7 +136,11 @@ mod tests {
         let stir = |line: &str| format!("[stir]\n{line}\n[pbx.main]\n");
         check(AT, &stir(""), "stir.anchors: is missing");
         check(AT, &stir("anchors = \"/no/such.pem\""), "cannot be read");
-        check(AT, &stir("fetch_from = [\"10.0.0.0/40\"]"), "stir.fetch_from");
+        check(
+            AT,
+            &stir("fetch_from = [\"10.0.0.0/40\"]"),
+            "stir.fetch_from",
+        );
         let word = VERIFY.replace("refuse", "reject");
         check(AT, &word, "is none of the choices");
         let form = "[pbx.main]\nverstat = \"header\"\n";

@@ -191,6 +191,13 @@ fn publish_calls(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<'_
     counter!("ringfence_responses_total", label()).absolute(calls.responses);
     counter!("ringfence_spending_observed_total", label()).absolute(calls.spending_observed);
     counter!("ringfence_spending_cut_total", label()).absolute(calls.spending_cut);
+    for (result, count) in [
+        ("passed", calls.callers_verified),
+        ("failed", calls.callers_not_verified),
+        ("unknown", calls.callers_unknown),
+    ] {
+        counter!("ringfence_callers_verified_total", with("result", result)).absolute(count);
+    }
     counter!("ringfence_events_lost_total", label()).absolute(calls.events_lost);
     for (reason, count) in RefusalReason::ALL.iter().zip(calls.refused) {
         counter!("ringfence_refused_total", with("reason", reason.as_str())).absolute(count);

@@ -36,6 +36,7 @@ use crate::judge::ledger::Ledger;
 use crate::judge::{self, JudgeSender, Work};
 use crate::kernel::KernelRelay;
 use crate::records::{self, RecordSender, WAITING_MAX};
+use crate::signers::{self, Asked};
 use crate::tap::TapSender;
 use crate::tap::hep::{self, Collector};
 use crate::tls::build::TlsError;
@@ -147,6 +148,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let stations: io::Result<Vec<Station>> = (0..count).map(|_| Station::new()).collect();
     let stations = stations.map_err(StartError::System)?;
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
+    let (signers, asked) = mpsc::channel(signers::ASKED_MAX);
     let (notices, noticed) = mpsc::channel(NOTICES_PER_WORKER * count);
 
     warnings.extend(skipped_pairs(&bound));
@@ -206,6 +208,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         shared: prepared.reload,
         records: sender,
         notices,
+        signers,
     }
     .make(stations, bound.workers)
     .map_err(StartError::System)?;
@@ -239,6 +242,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
     let control = spawn("rf-control".to_owned(), move || {
         runtime.block_on(async {
             tokio::spawn(acme::keep(Arc::clone(&shared)));
+            tokio::spawn(signers::serve(Arc::clone(&shared), asked));
             let serving = servers.serve(shared);
             lifecycle.run().await;
             serving.finish().await;
@@ -450,6 +454,7 @@ struct Crew {
     shared: Reload,
     records: RecordSender,
     notices: mpsc::Sender<Notice>,
+    signers: mpsc::Sender<Asked>,
     tap: Option<TapSender>,
 }
 
@@ -492,6 +497,7 @@ impl Crew {
                 shared: self.shared.clone(),
                 records: self.records.clone(),
                 notices: self.notices.clone(),
+                signers: self.signers.clone(),
                 tap: self.tap.clone(),
                 judge: self.judge.clone(),
             })?);

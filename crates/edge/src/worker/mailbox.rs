@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::snapshot::WorkerSnapshot;
 use crate::capture::CaptureTap;
+use crate::signers::Fetched;
 use crate::sources::Sources;
 use crate::tls::TlsContext;
 
@@ -51,6 +52,11 @@ pub(crate) enum Handover {
 pub(crate) enum Command {
     /// The calls in progress.
     Calls(oneshot::Sender<Vec<CallView>>),
+    /// What came of the fetch of a signer's certificate.
+    Certificate {
+        url: Box<str>,
+        fetched: Option<Arc<Fetched>>,
+    },
     /// Offer what passes to a capture, and say when that begins.
     Capture(CaptureTap, oneshot::Sender<()>),
     /// Take no new calls, and tell when none is left.

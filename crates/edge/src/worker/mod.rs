@@ -36,6 +36,7 @@ use crate::judge::shield::Gate;
 use crate::kernel::KernelRelay;
 use crate::records::RecordSender;
 use crate::ring::{RingReceiver, RingSender, ring};
+use crate::signers::{Asked, Fetched};
 use crate::stream::Streams;
 use crate::tap::{Tap, TapSender};
 use crate::throttle::Throttle;
@@ -106,6 +107,8 @@ pub(crate) struct WorkerSetup {
     pub(crate) tap: Option<TapSender>,
     /// Who is told what was seen.
     pub(crate) judge: JudgeSender,
+    /// Who fetches certificates.
+    pub(crate) signers: tokio::sync::mpsc::Sender<Asked>,
 }
 
 /// One worker. Made on the thread that starts it, run on its own.
@@ -128,6 +131,7 @@ pub(crate) struct Worker {
     streams: Streams,
     records: RecordSender,
     notices: tokio::sync::mpsc::Sender<Notice>,
+    signers: tokio::sync::mpsc::Sender<Asked>,
     counters: WorkerCounters,
     handover_index: Index,
     refusal_log: Throttle,
@@ -190,6 +194,7 @@ impl Worker {
             streams,
             records: setup.records,
             notices: setup.notices,
+            signers: setup.signers,
             counters: WorkerCounters::default(),
             handover_index: Index::default(),
             refusal_log: Throttle::new(5, Duration::from_secs(1)),
@@ -256,6 +261,7 @@ impl Worker {
             let (plane, counters) = (self.core.media_mut(), &mut self.counters);
             self.media.speak(now, plane, counters, &self.tap);
         }
+        self.ask_for_certificates(now);
         self.send_all(now);
         self.take_events(now);
         self.take_sightings(now);
@@ -347,6 +353,7 @@ impl Worker {
                 self.tap.show_media(self.core.media_mut());
                 let _ = answer.send(());
             }
+            Command::Certificate { url, fetched } => self.on_certificate(now, &url, fetched),
             Command::Drain => {
                 self.draining = true;
                 self.core.handle_input(now, Input::Drain);
@@ -364,6 +371,25 @@ impl Worker {
             Command::Snapshot(answer) => drop(answer.send(Box::new(self.snapshot(now)))),
             Command::Stop => {}
             Command::Trace(id, answer) => drop(answer.send(self.core.ladder(id))),
+        }
+    }
+
+    fn on_certificate(&mut self, now: Instant, url: &str, fetched: Option<Arc<Fetched>>) {
+        let input = Input::Certificate {
+            url,
+            bytes: fetched.as_ref().map(|fetched| &fetched.bytes[..]),
+            holds: fetched.as_ref().map_or(Duration::ZERO, |it| it.holds),
+        };
+        self.core.handle_input(now, input);
+    }
+
+    /// Has the certificates fetched that calls wait for.
+    fn ask_for_certificates(&mut self, now: Instant) {
+        while let Some(url) = self.core.poll_fetch() {
+            let worker = self.index;
+            if let Err(error) = self.signers.try_send(Asked { worker, url }) {
+                self.on_certificate(now, &error.into_inner().url, None);
+            }
         }
     }
 
