@@ -77,6 +77,7 @@ fn the_manual_names_every_key_and_invents_none() {
     check("edge.hep", "edge.hep");
     check("limits", "limits");
     check("detect", "detect");
+    check("stir", "stir");
     check("listen.a", "listen.NAME");
     check("tenant.a", "tenant.NAME");
     check("tenant.a.fraud", "tenant.NAME.fraud");

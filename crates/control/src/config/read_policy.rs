@@ -76,11 +76,7 @@ pub(super) fn peer(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> PeerPol
         codecs: section.list("codecs", values::codec).unwrap_or_default(),
         signing,
         verification,
-        verstat: match kind {
-            PeerKind::Pbx => section.one_of("verstat", &read_stir::VERSTAT),
-            PeerKind::Phones | PeerKind::Trunk => None,
-        }
-        .unwrap_or_default(),
+        verstat: read_stir::verstat(section, kind),
         video: section.boolean("video").unwrap_or(usual.video),
         dtmf: section.one_of("dtmf", &DTMF).unwrap_or_default(),
         t38: section.boolean("t38").unwrap_or(usual.t38),

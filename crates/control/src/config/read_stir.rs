@@ -66,6 +66,17 @@ pub(super) fn stir(
     (signing.map(Arc::new), verification)
 }
 
+/// Reads how a phone system is told.
+pub(super) fn verstat(section: &mut Section<'_, '_, '_>, kind: PeerKind) -> VerstatForm {
+    let form = section.one_of("verstat", &VERSTAT);
+    if kind == PeerKind::Trunk && section.has("verstat") {
+        let key = section.key("verstat");
+        let fix = "write it under the PBX that is to be told";
+        section.report().error(&key, "is for phone systems", fix);
+    }
+    form.unwrap_or_default()
+}
+
 fn read(section: &mut Section<'_, '_, '_>, signs: bool) -> Option<Signing> {
     let source = section.secret("key");
     let url = section.parsed("certificate_url", certificate_url);

@@ -143,6 +143,12 @@ mod tests {
         );
         let word = VERIFY.replace("refuse", "reject");
         check(AT, &word, "is none of the choices");
+        let trunk = "[trunk.carrier-a]\nverstat = \"user\"\n";
+        check(
+            "[trunk.carrier-a]\n",
+            trunk,
+            "verstat: is for phone systems",
+        );
         let form = "[pbx.main]\nverstat = \"header\"\n";
         check(AT, form, "is none of the choices");
     }
