@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rcgen::{
@@ -18,6 +19,9 @@ use ringfence_peers::wait;
 use ringfence_stir::{Attestation, Claims, Dest, Guard, Orig, Signer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Tokens that were signed.
+static SIGNED: AtomicU64 = AtomicU64::new(0);
 
 const CALLING: &str = "12155551212";
 const CALLED: &str = "13305550100";
@@ -85,7 +89,11 @@ fn identity(signer: &Signer, calling: &str) -> String {
         div: None,
         iat: now.expect("after 1970").as_secs(),
         orig: Orig::Tn(calling.to_owned()),
-        origid: Some("123e4567-e89b-12d3-a456-426655440000".to_owned()),
+        // Two tokens of one second that say the same would be one token used twice.
+        origid: Some(format!(
+            "123e4567-e89b-12d3-a456-{:012x}",
+            SIGNED.fetch_add(1, Relaxed)
+        )),
     };
     signer.sign(Some("shaken"), &claims).expect("signed")
 }

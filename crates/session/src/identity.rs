@@ -7,7 +7,8 @@
 
 use ringfence_sip::write::MessageWriter;
 use ringfence_sip::{HeaderName, Message, NameAddr};
-use ringfence_stir::{Verdict, Verstat};
+use ringfence_stir::verifier::IDENTITIES_MAX;
+use ringfence_stir::{Identity as Token, Verdict, Verstat};
 
 use crate::cdr::Direction;
 use crate::headers;
@@ -38,6 +39,19 @@ pub(crate) struct Identity {
     pub(crate) replaced_by: Option<String>,
     /// What came of the verification of the number that the carrier gives.
     pub(crate) verified: Option<Box<Verified>>,
+    /// What a verified call brought along that is diverted.
+    pub(crate) diverted: Option<Box<Diverted>>,
+}
+
+/// A verified call that goes on to another number (RFC 8946 §4.1).
+#[derive(Clone, Debug)]
+pub(crate) struct Diverted {
+    /// Who calls, in canonical digits.
+    pub(crate) orig: String,
+    /// Who was called, likewise.
+    pub(crate) by: String,
+    /// The Identity headers that the call came with.
+    pub(crate) tokens: Vec<String>,
 }
 
 /// A number, and what is known of who calls from it.
@@ -45,6 +59,8 @@ pub(crate) struct Identity {
 pub(crate) struct Verified {
     /// The number in canonical digits; `None` if there was none to speak of.
     number: Option<String>,
+    /// Who is called, likewise, where To and the route say the same.
+    called: Option<String>,
     pub(crate) verdict: Verdict,
 }
 
@@ -54,12 +70,34 @@ impl Identity {
         &mut self,
         verdict: &Verdict,
         (ingress, site): (&Peer, &Site),
+        called: &Number,
         message: &Message<'_>,
     ) {
         let number = claimed(ingress, site, message);
+        let to = to_number(ingress, site, message).and_then(|to| canonical(&to));
         self.verified = Some(Box::new(Verified {
             number: number.and_then(|number| canonical(&number)),
+            called: canonical(called).filter(|called| to.as_ref() == Some(called)),
             verdict: verdict.clone(),
+        }));
+    }
+
+    /// Keeps what a call that was `verified` before brought along in `invite`.
+    pub(crate) fn divert(&mut self, verified: Option<&Verified>, invite: &Message<'_>) {
+        let passed = verified.filter(|verified| verified.verdict.error.is_none());
+        let Some(verified) = passed else { return };
+        let (Some(orig), Some(by)) = (&verified.number, &verified.called) else {
+            return;
+        };
+        let token = |value: &[u8]| {
+            let sound = !value.iter().any(u8::is_ascii_control) && Token::parse(value).is_ok();
+            sound.then(|| String::from_utf8_lossy(value).into_owned())
+        };
+        let tokens = invite.headers(HeaderName::Identity).take(IDENTITIES_MAX);
+        self.diverted = Some(Box::new(Diverted {
+            orig: orig.clone(),
+            by: by.clone(),
+            tokens: tokens.filter_map(token).collect(),
         }));
     }
 
@@ -69,6 +107,13 @@ impl Identity {
         let same = verified.number.is_some() && canonical(number) == verified.number;
         same.then(|| verified.verdict.verstat())
     }
+}
+
+/// The number in To.
+pub(crate) fn to_number(ingress: &Peer, site: &Site, message: &Message<'_>) -> Option<Number> {
+    let to = calling_of(&message.to().ok()?.uri)?;
+    let (form, plan) = (ingress.policy.numbers_in, site.policy.numbering);
+    Some(Number::read(&to, form, plan))
 }
 
 /// The number that the carrier `ingress` gives its caller: P-Asserted-Identity if it is believed,
@@ -151,6 +196,7 @@ impl Claims {
             asserted: self.asserted,
             replaced_by: None,
             verified: None,
+            diverted: None,
         }
     }
 
@@ -166,6 +212,7 @@ impl Claims {
             asserted: number,
             replaced_by: None,
             verified: None,
+            diverted: None,
         }
     }
 
@@ -182,6 +229,7 @@ impl Claims {
             asserted: number,
             privacy: None,
             verified: None,
+            diverted: None,
         }
     }
 
@@ -223,6 +271,7 @@ impl Claims {
             shown,
             asserted,
             verified: None,
+            diverted: None,
         })
     }
 

@@ -103,7 +103,7 @@ impl Core {
             branch: self.transactions.branch(client),
             max_forwards: hops.min(MAX_FORWARDS).saturating_sub(1),
             reliable: false,
-            signature: None,
+            signatures: Vec::new(),
             referred_by: None,
             body: None,
             diversions: Diversions::default(),

@@ -114,8 +114,8 @@ pub(crate) struct Invite<'a> {
     pub(crate) reliable: bool,
     /// Who transferred the call (RFC 3892), under our own host.
     pub(crate) referred_by: Option<String>,
-    /// The signature of the calling number.
-    pub(crate) signature: Option<String>,
+    /// The signatures of the calling number.
+    pub(crate) signatures: Vec<String>,
     pub(crate) body: Option<&'a [u8]>,
     /// Who diverted the call.
     pub(crate) diversions: Diversions,
@@ -209,7 +209,7 @@ impl Invite<'_> {
         writer.header(HeaderName::Accept, "application/sdp");
         let host = self.name().host();
         self.wording.write(&mut writer, &host);
-        if let Some(signature) = &self.signature {
+        for signature in &self.signatures {
             writer.header(HeaderName::Identity, signature);
         }
         if let Some(referred_by) = &self.referred_by {

@@ -51,6 +51,8 @@ impl Core {
             return false;
         };
         let request = request.clone();
+        // A second redirection is not by the number that the tokens name.
+        let verified = call.identity.verified.clone();
         let mut index = Index::default();
         let Ok(invite) = index.parse(&request) else {
             return false;
@@ -59,9 +61,10 @@ impl Core {
             let Ok(mut route) = route(&plan, &[by], &target) else {
                 continue;
             };
-            let Ok(identity) = identity::identify(&plan, &route, &invite) else {
+            let Ok(mut identity) = identity::identify(&plan, &route, &invite) else {
                 continue;
             };
+            identity.divert(verified.as_deref(), &invite);
             let ways = self.ways(now, &plan, &route);
             let Ok((mut admission, first)) = admit(&plan, &route, &ways, now) else {
                 continue;

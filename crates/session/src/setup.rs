@@ -37,7 +37,7 @@ use crate::registration::called_number;
 use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
 use crate::session_timer;
-use crate::signing::identity_header;
+use crate::signing::identity_headers;
 use crate::spend::{Asking, Pin};
 use crate::supervise::AlarmKind;
 use crate::trace::LegSide;
@@ -181,7 +181,7 @@ impl Core {
         let verdict = attempt.verdict.as_ref();
         let of = plan.peer(route.ingress).zip(plan.site(route.site));
         if let (Some(verdict), Some(of)) = (verdict, of) {
-            identity.keep(verdict, of, attempt.reply.request);
+            identity.keep(verdict, of, &route.called, attempt.reply.request);
         }
         let numbers = (identity.real.as_deref(), attempt.called.as_str());
         let (flow, message) = (attempt.reply.flow, attempt.reply.request);
@@ -477,9 +477,9 @@ impl Core {
             // that ring none need be sure that it was heard.
             reliable: call.fork.is_none() && (body.is_some() || call.provisionals.to_caller()),
             referred_by: None,
-            signature: site.and_then(|site| {
+            signatures: site.map_or_else(Vec::new, |site| {
                 let called = &call.route.called;
-                identity_header(site, egress, &call.identity, called, self.unix(now))
+                identity_headers(site, egress, &call.identity, called, self.unix(now))
             }),
             body,
         };

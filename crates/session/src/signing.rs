@@ -1,8 +1,11 @@
 //! Calls towards a carrier are signed: the authentication service of RFC 8224 §4.1, with `shaken`
 //! of RFC 8588.
 //!
-//! Left out: `div` (RFC 8946). A call that the site forwards is signed as a call of the site, and
-//! its caller's number gets no more than the attestation of a number that is not the site's.
+//! A verified call that the edge itself leads elsewhere (a redirection that it follows) keeps its
+//! tokens and gets a `div` of the number that was called (RFC 8946), if its caller's number is shown.
+//! Left out: `div` for what a phone system forwards by a call of its own, whose tokens it does not
+//! have. That is signed as a call of the site, and its caller's number gets no more than the
+//! attestation of a number that is not the site's.
 
 use ringfence_base::UnixTime;
 use ringfence_stir::{Attestation, Claims, Dest, Orig, Signer, canonical_number};
@@ -23,9 +26,59 @@ pub struct Signing {
     pub origid: String,
 }
 
-/// The value of the Identity header of a call from `site` to `egress`; `None` if the trunk's calls
+/// The values of the Identity headers of a call from `site` to `egress`; none if the trunk's calls
 /// are not signed, the peer is told no telephone number, or the policy has no attestation for it.
-pub(crate) fn identity_header(
+pub(crate) fn identity_headers(
+    site: &Site,
+    egress: &Peer,
+    identity: &Identity,
+    called: &Number,
+    now: UnixTime,
+) -> Vec<String> {
+    let diverted = diverted(site, egress, identity, called, now);
+    diverted
+        .or_else(|| Some(vec![signed(site, egress, identity, called, now)?]))
+        .unwrap_or_default()
+}
+
+/// What the other side compares with: P-Asserted-Identity if it is sent, else From.
+fn told<'a>(egress: &Peer, identity: &'a Identity) -> Option<&'a Number> {
+    let asserted = identity.asserted.as_ref().filter(|_| egress.policy.trust);
+    asserted.or(identity.shown.as_ref())
+}
+
+/// The tokens that the call came with, and who diverted it (RFC 8946 §4.1).
+fn diverted(
+    site: &Site,
+    egress: &Peer,
+    identity: &Identity,
+    called: &Number,
+    now: UnixTime,
+) -> Option<Vec<String>> {
+    let signing = egress.policy.signing.as_ref()?;
+    let diverted = identity.diverted.as_ref()?;
+    let orig = canonical(told(egress, identity)?)?;
+    // A key of the site speaks for the site's numbers, and the tokens for this caller.
+    if orig != diverted.orig || !site.owns(&diverted.by) || diverted.tokens.is_empty() {
+        return None;
+    }
+    let claims = Claims {
+        attest: None,
+        dest: Dest {
+            tn: vec![canonical(called)?],
+            uri: Vec::new(),
+        },
+        div: Some(Orig::Tn(diverted.by.clone())),
+        iat: u64::try_from(now.as_micros() / 1_000_000).ok()?,
+        orig: Orig::Tn(orig),
+        origid: None,
+    };
+    let mut headers = diverted.tokens.clone();
+    headers.push(signing.signer.sign(Some("div"), &claims).ok()?);
+    Some(headers)
+}
+
+fn signed(
     site: &Site,
     egress: &Peer,
     identity: &Identity,
@@ -33,9 +86,7 @@ pub(crate) fn identity_header(
     now: UnixTime,
 ) -> Option<String> {
     let signing = egress.policy.signing.as_ref()?;
-    // What the other side compares with: P-Asserted-Identity if it is sent, else From.
-    let asserted = identity.asserted.as_ref().filter(|_| egress.policy.trust);
-    let calling = asserted.or(identity.shown.as_ref())?;
+    let calling = told(egress, identity)?;
     let own = calling
         .e164
         .is_some_and(|number| site.owns(&number.to_string()));

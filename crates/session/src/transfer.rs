@@ -31,7 +31,7 @@ use crate::registrar::from_phone;
 use crate::reliable::{Provisional, Provisionals};
 use crate::routing::{Route, route};
 use crate::setup::{forbidden_of, tag_text};
-use crate::signing::identity_header;
+use crate::signing::identity_headers;
 use crate::spend::{Asking, Pin};
 use crate::supervise::AlarmKind;
 
@@ -390,9 +390,10 @@ impl Core {
             _ => None,
         };
         let call = self.call(child).ok_or(503u16)?;
-        let signature = call.plan.site(call.route.site).and_then(|site| {
+        let site = call.plan.site(call.route.site);
+        let signatures = site.map_or_else(Vec::new, |site| {
             let called = &call.route.called;
-            identity_header(site, egress, &call.identity, called, self.unix(now))
+            identity_headers(site, egress, &call.identity, called, self.unix(now))
         });
         let invite = Invite {
             peer: egress,
@@ -406,7 +407,7 @@ impl Core {
             max_forwards: MAX_FORWARDS,
             reliable: true,
             referred_by,
-            signature,
+            signatures,
             body: Some(&body),
             diversions: Diversions::default(),
             location: None,

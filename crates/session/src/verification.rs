@@ -32,7 +32,6 @@ use crate::core::Core;
 use crate::identity::{self, Identity};
 use crate::incoming::Reply;
 use crate::line_guard::{CALL_BACK_AFTER_EMERGENCY, says_call_back};
-use crate::numbering::{self, Number};
 use crate::plan::Plan;
 use crate::routing::{Route, route};
 use crate::setup::Attempt;
@@ -364,9 +363,7 @@ impl Core {
 fn expected(plan: &Plan, route: &Route, message: &Message<'_>) -> Option<Expected> {
     let (peer, site) = (plan.peer(route.ingress)?, plan.site(route.site)?);
     let calling = identity::claimed(peer, site, message)?;
-    let to = message.to().ok();
-    let to = to.and_then(|to| numbering::calling_of(&to.uri));
-    let to = to.map(|to| Number::read(&to, peer.policy.numbers_in, site.policy.numbering));
+    let to = identity::to_number(peer, site, message);
     let dests = to.iter().chain([&route.called]);
     let dests = dests.filter_map(|number| canonical(number).map(Orig::Tn));
     let date = message.header(HeaderName::Date).and_then(seconds_of_date);

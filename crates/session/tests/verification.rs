@@ -9,13 +9,19 @@ use std::time::Duration;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
-use ringfence_base::Secret;
+use ringfence_base::entropy::SeededEntropy;
+use ringfence_base::{HashKey, Secret, UnixTime};
 use ringfence_session::cdr::Outcome;
 use ringfence_session::core::Input;
+use ringfence_session::methods::Redirects;
 use ringfence_session::plan::Plan;
+use ringfence_session::policy::CallingNumber;
+use ringfence_session::signing::Signing;
 use ringfence_session::verification::{PARKED_MAX, Verification, Verifying, VerstatForm, WAIT};
 use ringfence_sip::HeaderName;
-use ringfence_stir::{Attestation, Claims, Dest, Guard, Orig, Signer, Trust, TrustRoots};
+use ringfence_stir::{
+    Attestation, Claims, Dest, Expected, Guard, Orig, Progress, Signer, Trust, TrustRoots, Verifier,
+};
 use support::*;
 
 const TRUNK: usize = 0;
@@ -38,6 +44,11 @@ struct Signed {
 }
 
 fn signed() -> Signed {
+    signed_at(URL)
+}
+
+/// The same with the certificate at `url`.
+fn signed_at(url: &str) -> Signed {
     let authority = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -51,7 +62,7 @@ fn signed() -> Signed {
     params.custom_extensions = vec![list];
     let pem = params.signed_by(&key, &issuer).unwrap().pem();
     let secret = Secret::new(key.serialize_pem().into_bytes());
-    let signer = Signer::new(&secret, URL, &Guard::default()).unwrap();
+    let signer = Signer::new(&secret, url, &Guard::default()).unwrap();
     Signed { root, signer, pem }
 }
 
@@ -377,4 +388,66 @@ fn a_flood_of_slow_addresses_lets_calls_go_on_unverified() {
     world.pass(WAIT);
     let all = PARKED_MAX as u64 + 20;
     assert_eq!(world.core.counters().callers_unknown, all);
+}
+
+#[test]
+fn a_verified_call_that_is_redirected_names_who_diverted_it_rfc8946_4_1() {
+    let (signed, ours) = (signed(), signed_at("https://edge.example.org/b.pem"));
+    let (root, pem) = (ours.root.clone(), ours.pem.clone());
+    let mut world = World::with(|plan| {
+        signed.plan(plan, Verification::Note, VerstatForm::Off);
+        plan.peers[OF_PBX].methods.redirects = Redirects::Follow;
+        plan.peers[OF_PBX].policy.calling_number = CallingNumber::Any;
+        plan.peers[TRUNK].policy.signing = Some(Arc::new(Signing {
+            signer: ours.signer,
+            others: Some(Attestation::C),
+            origid: ORIGID.to_owned(),
+        }));
+    });
+    let (text, _) = invite(&signed.header(|_| {}), "");
+    let text = text.replace(&format!("To: <sip:+{CALLED}@"), "To: <sip:+1-330-555-0100@");
+    world.deliver(CARRIER, &text);
+    serve(&mut world, Some(&signed.pem));
+    let invite = world.take(PBX, "INVITE");
+    let moved = invite.answer("302 Moved Temporarily", PBX, None);
+    let contact = format!("<sip:callee@{PBX}>");
+    world.deliver(
+        PBX,
+        &moved.replace(&contact, "<sip:+15550002222@192.0.2.2>"),
+    );
+    let sent = world.take(CARRIER, "INVITE");
+    let headers: Vec<&[u8]> = sent
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("Identity: "))
+        .map(str::as_bytes)
+        .collect();
+    assert_eq!(headers.len(), 2, "{}", sent.text);
+    // Whoever trusts both signers follows the call from the first number to the last.
+    let trust = Trust {
+        roots: TrustRoots::from_pem(format!("{}{root}", signed.root).as_bytes()).unwrap(),
+        guard: Guard::default(),
+    };
+    let key = HashKey::generate(&mut SeededEntropy::new(1));
+    let mut verifier = Verifier::new(Arc::new(trust), key);
+    let expected = Expected {
+        orig: Orig::Tn(CALLING.to_owned()),
+        dests: vec![Orig::Tn("15550002222".to_owned())],
+        date: None,
+    };
+    let now = UnixTime::from_micros(NOW as i64 * 1_000_000);
+    let progress = verifier.check(now, &headers, &expected, b"call", |_| true);
+    assert_eq!(progress, Progress::Waiting);
+    while let Some(url) = verifier.poll_fetch() {
+        let served = if url == URL { &signed.pem } else { &pem };
+        verifier.on_certificate(now, &url, Some(served.as_bytes()));
+    }
+    let progress = verifier.check(now, &headers, &expected, b"call", |_| true);
+    let Progress::Done(verdict) = progress else {
+        panic!("waits");
+    };
+    assert_eq!(
+        (verdict.error, verdict.attest),
+        (None, Some(Attestation::B))
+    );
 }
