@@ -278,6 +278,14 @@ impl Run {
         }
     }
 
+    /// An incident as it is now, if it was heard of.
+    pub(crate) fn update(&mut self, incident: Incident) {
+        let place = self.known.get(&(incident.kind, incident.subject)).copied();
+        if let Some((known, _)) = place.and_then(|place| self.findings.get_mut(place)) {
+            *known = incident;
+        }
+    }
+
     /// What the judge says after the last message.
     pub(crate) fn hear(&mut self, watch: &Watch, now: Instant, verdict: Verdict) {
         match verdict {

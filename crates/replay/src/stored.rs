@@ -33,6 +33,10 @@ const STANDING_MAX: usize = IN_FORCE_MAX;
 /// What is over is looked for so often, when there are as many.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// Open incidents are looked at so often: sooner than one can be over and forgotten, for the judge
+/// does not say every event of one.
+const LOOK: Duration = Duration::from_secs(1_800);
+
 /// Which events are judged, by whom.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
@@ -133,9 +137,10 @@ pub fn replay<E>(
     };
     read(&mut |kept| count.take(&kept))?;
     let run = &first.run;
-    let findings = run.findings.iter().map(|(incident, at)| StoredFinding {
+    let findings = run.findings.iter().zip(&first.begun);
+    let findings = findings.map(|((incident, at), begun)| StoredFinding {
         finding: count.guilty.line(incident, *at),
-        first_at_us: first.clock.unix(incident.opened),
+        first_at_us: first.clock.unix(*begun),
         last_at_us: first.clock.unix(incident.last),
     });
     let decisions = run.decisions.iter().zip(&first.decided);
@@ -196,6 +201,10 @@ struct Machine<'a> {
     run: Run,
     /// When each decision of the run was made.
     decided: Vec<Instant>,
+    /// When each finding of the run began.
+    begun: Vec<Instant>,
+    /// When incidents are looked at next.
+    look: Instant,
     touched: TouchedSet,
     events: u64,
     own_events: u64,
@@ -225,6 +234,8 @@ impl<'a> Machine<'a> {
             },
             run: Run::new(key),
             decided: Vec::new(),
+            begun: Vec::new(),
+            look: Instant::ZERO,
             touched: TouchedSet {
                 standing: key.map(),
                 swept: Instant::ZERO,
@@ -264,6 +275,10 @@ impl<'a> Machine<'a> {
 
     fn judge(&mut self, now: Instant, at: UnixTime, event: &Event) {
         self.advance(now);
+        if self.look <= now {
+            self.look_at_incidents(self.look);
+            self.look = now + LOOK;
+        }
         self.events += 1;
         let micros = at.as_micros();
         let (first, last) = self.span.get_or_insert((micros, micros));
@@ -293,7 +308,15 @@ impl<'a> Machine<'a> {
     }
 
     fn finish(&mut self) {
-        self.advance(self.clock.now + AFTER);
+        let end = self.clock.now + AFTER;
+        self.advance(end);
+        self.look_at_incidents(end);
+    }
+
+    fn look_at_incidents(&mut self, now: Instant) {
+        for incident in self.watch.incidents(now) {
+            self.run.update(incident);
+        }
     }
 
     fn hear(&mut self, now: Instant) {
@@ -304,6 +327,9 @@ impl<'a> Machine<'a> {
                 Verdict::Incident(_) | Verdict::Refused { .. } => {}
             }
             self.run.hear(&self.watch, now, verdict);
+            if let Some((incident, _)) = self.run.findings.get(self.begun.len()) {
+                self.begun.push(incident.opened);
+            }
             self.decided.resize(self.run.decisions.len(), now);
         }
     }

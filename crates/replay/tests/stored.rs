@@ -129,6 +129,23 @@ fn a_scan_is_found_with_its_time_and_all_its_messages() {
     assert_eq!(span, (Some(START), Some(START + 19 * SECOND)));
 }
 
+/// The judge says an incident at its 1st, 8th, 64th event; a replay says when it was over.
+#[test]
+fn a_scanner_that_comes_back_is_one_finding_from_first_to_last() {
+    let mut all = scan(ATTACKER);
+    let day = 86_400;
+    all.extend((0..20).map(|index| refused(day + index, ATTACKER, 200 + index)));
+    all.push(refused(3 * day, "192.0.2.99", 1));
+    let report = run(&Setting::default(), 0, 4 * day, &all);
+    let found = report.findings.iter();
+    let mut scans = found.filter(|found| found.finding.kind == "enumeration");
+    let scan = scans.next().expect("a scan of accounts");
+    assert!(scans.next().is_none());
+    assert!((START..START + 20 * SECOND).contains(&scan.first_at_us));
+    assert_eq!(scan.last_at_us, START + (day + 19) * SECOND);
+    assert_eq!(scan.finding.messages, 40);
+}
+
 #[test]
 fn only_the_time_that_is_asked_about_is_judged() {
     let all = scan(ATTACKER);
