@@ -1,6 +1,7 @@
 //! What the core tells the edge.
 
 use ringfence_base::Flow;
+use ringfence_detect::finding::{Finding, Subject};
 use ringfence_detect::fraud::verdict::Verdict;
 
 use crate::call_id::CallId;
@@ -66,12 +67,13 @@ pub enum Event {
         /// The call that gives way.
         id: CallId,
     },
-    /// Calls hold the lines of a site, so that nobody else gets through.
+    /// Calls hold the lines of a site, so that nobody else gets through. Said when it begins, and
+    /// again now and then while it goes on.
     LinesUnderAttack {
         /// The site's key.
         site: String,
-        /// What was seen, in a sentence.
-        what: String,
+        /// What was seen.
+        finding: Box<Finding>,
         /// Whether strangers are kept from the reserve, or it is only noted.
         enforced: bool,
     },
@@ -90,6 +92,8 @@ pub enum Event {
         call: CallId,
         /// Key of the tenant.
         tenant: String,
+        /// Who called: an account, or a phone system.
+        subject: Subject,
         /// What was said, and whether it was carried out.
         verdict: Box<Verdict>,
     },

@@ -363,7 +363,7 @@ impl Core {
         for finding in found {
             self.emit(Event::LinesUnderAttack {
                 site: site.key.clone(),
-                what: finding.explain(),
+                finding: Box::new(finding),
                 enforced,
             });
         }

@@ -81,6 +81,12 @@ impl Core {
         }
     }
 
+    /// The key that the judge's names are made with.
+    pub(crate) fn name_key(&self) -> HashKey {
+        let sightings = self.sightings.as_ref();
+        sightings.map_or(self.hash, |sightings| sightings.key)
+    }
+
     /// Whether credentials for `account` from `flow` are one try too many.
     pub(crate) fn is_tried_too_often(&mut self, now: Instant, flow: &Flow, account: &[u8]) -> bool {
         let Some(sightings) = &mut self.sightings else {

@@ -12,10 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ringfence_base::{HashKey, Instant, KeyedMap, Secret, UnixTime};
+use ringfence_detect::event::PeerRef;
+use ringfence_detect::finding::Subject;
 use ringfence_detect::fraud::judge::{Attempt, Judge, Status};
 use ringfence_detect::fraud::meter::Ticket;
 use ringfence_detect::fraud::policy::Policy;
 use ringfence_detect::fraud::verdict::{Cut, Decision, Verdict};
+use ringfence_detect::name::Name;
 use ringfence_sip::{HeaderName, Message};
 
 use crate::access::Candidates;
@@ -339,7 +342,11 @@ impl Core {
         if let Some(meter) = meter {
             admission.attach(meter);
         }
-        self.tell_verdict(asking.id, tenant, &verdict);
+        let subject = match asking.phone {
+            Some(_) => Subject::Account(Name::new(self.name_key(), user.as_bytes())),
+            None => Subject::Peer(PeerRef::new(route.ingress.raw())),
+        };
+        self.tell_verdict(asking.id, tenant, subject, &verdict);
         match verdict.goes_on() {
             true if verdict.decision == Decision::Allow => Ok(()),
             true => {
@@ -353,7 +360,7 @@ impl Core {
         }
     }
 
-    fn tell_verdict(&mut self, call: CallId, tenant: &Tenant, verdict: &Verdict) {
+    fn tell_verdict(&mut self, call: CallId, tenant: &Tenant, subject: Subject, verdict: &Verdict) {
         if verdict.decision == Decision::Allow {
             return;
         }
@@ -361,6 +368,7 @@ impl Core {
         self.emit(Event::SpendingStopped {
             call,
             tenant: tenant.key.clone(),
+            subject,
             verdict: Box::new(verdict.clone()),
         });
     }

@@ -111,6 +111,9 @@ pub struct Gate {
     /// Whether so many strangers call that somebody must have sent them.
     swarm: bool,
     last_rise: Instant,
+    /// Counts when the alarm was raised, and when it was told of last.
+    before: Counts,
+    last_told: Instant,
     hour: HourOfWeek,
     counts: Counts,
     orders: VecDeque<Order>,
@@ -186,6 +189,8 @@ impl Gate {
             kept: KEPT,
             swarm: false,
             last_rise: Instant::ZERO,
+            before: Counts::default(),
+            last_told: Instant::ZERO,
             hour: HourOfWeek::default(),
             counts: Counts::default(),
             orders: VecDeque::new(),
@@ -635,6 +640,7 @@ impl Gate {
                 self.raise(now, rise);
             }
         }
+        self.tell_again(now);
         self.baseline.note(offer.hour, self.alarm.is_some());
         let asked = self.outcomes.len();
         let passed = self.outcomes.iter().filter(|passed| **passed).count();
@@ -671,12 +677,27 @@ impl Gate {
         self.last_rise = now;
         self.asking = rise.is_none();
         self.outcomes.clear();
+        self.before = self.counts;
         self.counts.alarms += 1;
-        let mut finding =
-            Finding::new(Kind::TelephonyDenial, Subject::Site(self.profile.site), now);
+        self.tell(now);
+    }
+
+    /// Says how an attack goes on, now and then.
+    fn tell_again(&mut self, now: Instant) {
+        if self.alarm.is_some() && now.saturating_since(self.last_told) >= TOLD_EVERY {
+            self.tell(now);
+        }
+    }
+
+    fn tell(&mut self, now: Instant) {
+        let Some(alarm) = self.alarm else { return };
+        self.last_told = now;
+        let subject = Subject::Site(self.profile.site);
+        let mut finding = Finding::new(Kind::TelephonyDenial, subject, alarm.since);
+        finding.last = now;
         finding.expires = now + QUIET;
-        finding.confidence = Confidence::new(if rise.is_none() { 100 } else { 80 });
-        match rise {
+        finding.confidence = Confidence::new(if alarm.rise.is_none() { 100 } else { 80 });
+        match alarm.rise {
             Some(Rise::Burst { calls, seconds }) => {
                 finding.count = calls as u64;
                 finding.note("calls of strangers", Value::Count(calls as u64));
@@ -692,6 +713,23 @@ impl Gate {
         finding.note("channels in use", Value::Count(self.busy().into()));
         if self.holds_collapse() {
             finding.note("durations", Value::Word("all alike"));
+        }
+        let (before, counts) = (self.before, self.counts);
+        for (what, count) in [
+            (
+                "asked by voice since",
+                counts.screened.saturating_sub(before.screened),
+            ),
+            (
+                "of them passed",
+                counts.passed.saturating_sub(before.passed),
+            ),
+            ("refused since", counts.shed.saturating_sub(before.shed)),
+        ] {
+            if count > 0 {
+                finding.note(what, Value::Count(count));
+                finding.count = finding.count.max(count);
+            }
         }
         keep(&mut self.findings, finding, FINDINGS_KEPT);
     }
@@ -771,6 +809,8 @@ const BAD_CLASS: Duration = Duration::from_millis(20_000);
 const SCREEN_PERCENT: u32 = 60;
 /// An alarm is over when nothing has spoken for an attack for so long.
 const QUIET: Duration = Duration::from_secs(300);
+/// While an attack goes on it is told of again after so long.
+const TOLD_EVERY: Duration = Duration::from_secs(30);
 /// A redial within this time after hanging up is a machine's.
 const REDIAL: Duration = Duration::from_secs(3);
 /// Who passed is not asked again for so long.

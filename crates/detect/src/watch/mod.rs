@@ -306,6 +306,12 @@ impl Watch {
         }
     }
 
+    /// Takes what another machine found and acted upon itself: an attack on lines, toll fraud.
+    pub fn note_finding(&mut self, now: Instant, finding: &Finding) {
+        self.counters.findings += 1;
+        self.enter(now, finding);
+    }
+
     /// Does what is due at `now`: challenges that stayed unanswered, decisions that are over.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(waiting) = self.waiting.front().copied() {

@@ -25,6 +25,7 @@ use ringfence_base::{HashKey, Instant};
 use ringfence_control::api::{Explanation, Judgement, ScenarioView};
 use ringfence_detect::decision::Mode;
 use ringfence_detect::event::{Event, PeerRef};
+use ringfence_detect::finding::Finding;
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::name::Name;
 use ringfence_detect::own::Network;
@@ -56,6 +57,8 @@ const LOG_LINES: u32 = 5;
 pub(crate) enum Work {
     /// Something was seen.
     Event(Event),
+    /// Something was found by a machine that acts itself.
+    Finding(Box<Finding>),
     /// The configuration: who is the customer's own, and what is enforced.
     Plan(Arc<Plan>, Modes, Vec<Scenario>),
     /// A registration that an earlier process saw.
@@ -122,6 +125,18 @@ impl JudgeSender {
     /// Tells what was seen. Never waits.
     pub(crate) fn tell(&self, event: Event) {
         if self.listens && self.queue.try_send(Work::Event(event)).is_err() {
+            self.counters.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Tells what a machine of a worker found. Never waits.
+    pub(crate) fn tell_finding(&self, finding: Finding) {
+        if self.listens
+            && self
+                .queue
+                .try_send(Work::Finding(Box::new(finding)))
+                .is_err()
+        {
             self.counters.lost.fetch_add(1, Relaxed);
         }
     }
@@ -305,6 +320,7 @@ impl Judge {
                 }
                 self.watch.handle_event(now, &event);
             }
+            Work::Finding(finding) => self.watch.note_finding(now, &finding),
             Work::Plan(plan, modes, scenarios) => {
                 if let Some(ledger) = &mut self.ledger {
                     ledger.plan(&plan);

@@ -467,10 +467,15 @@ impl Worker {
                 }
                 Event::LinesUnderAttack {
                     site,
-                    what,
+                    finding,
                     enforced,
                 } => {
-                    tracing::warn!(%site, enforced, "calls hold the lines: {what}");
+                    // The judge's record of an incident is in the log too.
+                    if !self.judge.listens() {
+                        let what = finding.explain_as(&format!("site.{site}"));
+                        tracing::warn!(enforced, "{what}");
+                    }
+                    self.judge.tell_finding(*finding);
                 }
                 Event::LineQuarantined {
                     kind,
@@ -502,8 +507,12 @@ impl Worker {
                 Event::SpendingStopped {
                     call,
                     tenant,
+                    subject,
                     verdict,
                 } => {
+                    if let Some(finding) = verdict.finding(subject, now) {
+                        self.judge.tell_finding(finding);
+                    }
                     if let Some(suppressed) = self.refusal_log.pass(now) {
                         tracing::warn!(%call, tenant, decision = verdict.decision.as_str(),
                             enforced = verdict.enforced, why = verdict.sentence, suppressed,

@@ -69,6 +69,27 @@ fn a_flood_raises_the_alarm_within_seconds_and_strangers_are_asked() {
 }
 
 #[test]
+fn an_attack_is_told_of_again_with_what_became_of_it() {
+    let mut world = World::new(8);
+    world.flood();
+    let first = world.gate.poll_finding().expect("a finding");
+    assert!(world.gate.poll_finding().is_none());
+    for _ in 0..30 {
+        world.pass(1);
+        world.offer(Standing::Stranger);
+    }
+    let again = world.gate.poll_finding().expect("another one");
+    assert_eq!((again.kind, again.subject), (first.kind, first.subject));
+    assert_eq!(again.first, first.first, "one attack");
+    assert!(again.expires > first.expires);
+    assert!(
+        again.explain().contains("asked by voice since"),
+        "{}",
+        again.explain()
+    );
+}
+
+#[test]
 fn known_callers_come_in_while_strangers_are_asked() {
     let mut world = World::new(8);
     world.flood();
