@@ -220,21 +220,6 @@ impl Core {
     /// Handles one input.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         self.now = now;
-        match input {
-            // Each call in a guard of its own.
-            Input::Certificate { url, bytes, holds } => {
-                self.on_certificate(now, url, bytes, holds);
-            }
-            Input::Plan(plan) => {
-                self.unpark_all(now);
-                self.guarded(now, |core| core.adopt(now, plan));
-            }
-            input => self.handle_one(now, input),
-        }
-        self.settle(now);
-    }
-
-    fn handle_one(&mut self, now: Instant, input: Input<'_>) {
         self.guarded(now, |core| match input {
             Input::Message {
                 flow,
@@ -252,13 +237,17 @@ impl Core {
                 core.on_connection_closed(now, connection);
                 core.on_phone_flow_closed(connection);
             }
-            Input::Plan(plan) => core.adopt(now, plan),
+            Input::Plan(plan) => {
+                core.unpark_all(now);
+                core.adopt(now, plan);
+            }
             Input::Anchor(anchor) => core.anchor = anchor,
             Input::Certificate { url, bytes, holds } => core.on_certificate(now, url, bytes, holds),
             Input::Drain => core.drain(now),
             Input::HangUp(id) => core.hang_up(now, id),
             Input::MakeWay(id) => core.make_way(now, id),
         });
+        self.settle(now);
     }
 
     /// Runs the timers that are due at `now`.
@@ -266,10 +255,6 @@ impl Core {
         self.now = now;
         self.transactions.handle_timeout(now);
         while let Some(alarm) = self.alarms.pop_due(now) {
-            if alarm == Alarm::Verification {
-                self.on_verification_alarm(now);
-                continue;
-            }
             self.guarded(now, |core| core.on_alarm(now, alarm));
         }
         if self.media.has_told() {

@@ -246,21 +246,20 @@ impl Core {
             return;
         };
         verifier.on_certificate_for(unix, url, bytes, holds);
-        let waiting = std::mem::take(&mut self.verifications.parked);
-        let mut ready = Vec::new();
-        for parked in waiting {
+        // One at a time, so that a fault in one is that one's.
+        for _ in 0..self.verifications.parked.len() {
+            let Some(parked) = self.verifications.parked.pop_front() else {
+                return;
+            };
             let mut index = Index::default();
             let progress = match index.parse(&parked.request) {
                 Ok(message) => self.judge_caller(now, &message, &parked.expected),
                 Err(_) => Progress::Done(Verdict::of(VerifyError::Malformed)),
             };
             match progress {
-                Progress::Done(verdict) => ready.push((parked, verdict)),
+                Progress::Done(verdict) => self.unpark(now, parked, verdict),
                 Progress::Waiting => self.verifications.parked.push_back(parked),
             }
-        }
-        for (parked, verdict) in ready {
-            self.unpark(now, parked, verdict);
         }
     }
 
