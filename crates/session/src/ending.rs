@@ -313,6 +313,7 @@ impl Core {
         refused: Refused,
     ) {
         self.refuse(attempt.reply.flow, refused.reason);
+        self.give_token_back(attempt);
         self.end_attempt(now, attempt, candidates, refused, EndedBy::Edge);
     }
 

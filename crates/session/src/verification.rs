@@ -322,6 +322,22 @@ impl Core {
         (refuses && !call_back).then_some(error)
     }
 
+    /// A call is refused, for whatever reason but its caller: its carrier may offer it again over
+    /// another trunk, with another Call-ID and the same token.
+    pub(crate) fn give_token_back(&self, attempt: &Attempt<'_, '_>) {
+        let passed = attempt
+            .verdict
+            .as_ref()
+            .is_some_and(|it| it.error.is_none());
+        if let (Some(stir), true) = (&self.plan.stir, passed) {
+            let call_id = attempt.reply.request.call_id().unwrap_or_default();
+            stir.with_replays(self.hash, &mut |used| {
+                used.give_back(call_id);
+                true
+            });
+        }
+    }
+
     /// CANCEL of a call that waits (RFC 3261 §9.2); whether it is one.
     pub(crate) fn on_cancel_of_parked(
         &mut self,

@@ -11,6 +11,7 @@ use rcgen::{
 };
 use ringfence_base::entropy::SeededEntropy;
 use ringfence_base::{HashKey, Secret, UnixTime};
+use ringfence_detect::event::{Attestation as Vouched, CallStep, What};
 use ringfence_session::cdr::Outcome;
 use ringfence_session::core::Input;
 use ringfence_session::methods::Redirects;
@@ -329,6 +330,27 @@ fn a_token_carries_one_call_for_all_workers_rfc8224_12_1() {
 }
 
 #[test]
+fn a_call_that_was_refused_may_come_another_way_with_its_token() {
+    let signed = signed();
+    let mut plan = support::plan();
+    signed.plan(&mut plan, Verification::Refuse, VerstatForm::User);
+    let plan = Arc::new(plan);
+    let identity = signed.header(|_| {});
+    let mut first = World::worker(Arc::clone(&plan), 0, 2);
+    first.input(Input::Drain);
+    first.deliver(CARRIER, &invite(&identity, "").0);
+    serve(&mut first, Some(&signed.pem));
+    first.take(CARRIER, "503");
+    let mut second = World::worker(plan, 1, 2);
+    let text = invite(&identity, "").0;
+    let text = text.replace("Call-ID: ", "Call-ID: another");
+    second.deliver(CARRIER, &text);
+    serve(&mut second, Some(&signed.pem));
+    let from = second.take(PBX, "INVITE").header(HeaderName::From);
+    assert!(from.contains("TN-Validation-Passed"), "{from}");
+}
+
+#[test]
 fn a_caller_who_waits_may_cancel_rfc3261_9_2() {
     let signed = signed();
     let mut world = signed.world(Verification::Note, VerstatForm::User);
@@ -450,4 +472,28 @@ fn a_verified_call_that_is_redirected_names_who_diverted_it_rfc8946_4_1() {
         (verdict.error, verdict.attest),
         (None, Some(Attestation::B))
     );
+}
+
+#[test]
+fn detection_is_told_how_far_the_signer_vouches_rfc8588_4() {
+    let signed = signed();
+    let told = |identity: &str| {
+        let mut world = signed.world(Verification::Note, VerstatForm::Off);
+        world.core.watch(HashKey::from_bytes([3; 16]));
+        world.deliver(CARRIER, &invite(identity, "").0);
+        serve(&mut world, Some(&signed.pem));
+        let mut seen = std::iter::from_fn(|| world.core.poll_sighting());
+        seen.find_map(|event| match event.what {
+            What::Call {
+                step: CallStep::Offered { attestation, .. },
+                ..
+            } => Some(attestation),
+            _ => None,
+        })
+        .expect("an offer")
+    };
+    let with = |attest: Attestation| signed.header(|claims| claims.attest = Some(attest));
+    assert_eq!(told(&with(Attestation::A)), Vouched::A);
+    assert_eq!(told(&with(Attestation::C)), Vouched::C);
+    assert_eq!(told("rubbish"), Vouched::Invalid);
 }

@@ -51,6 +51,17 @@ impl Replays {
         true
     }
 
+    /// Gives back what the call `call_id` has just used: it was refused, and its carrier may try
+    /// another way, with another Call-ID. Looks no further back than [`GIVEN_BACK_WITHIN`] tokens.
+    pub fn give_back(&mut self, call_id: &[u8]) {
+        let call = self.key.hash128(&[b"call", call_id]);
+        for (_, token) in self.order.iter().rev().take(GIVEN_BACK_WITHIN) {
+            if self.used.get(token) == Some(&call) {
+                self.used.remove(token);
+            }
+        }
+    }
+
     /// How many are kept.
     pub fn len(&self) -> usize {
         self.used.len()
@@ -64,6 +75,8 @@ impl Replays {
 
 /// A token is fresh from a minute before `iat` to a minute after it.
 const KEPT: Duration = Duration::from_secs(2 * FRESH_SECONDS + 1);
+/// How many tokens may have been used since one that is given back.
+const GIVEN_BACK_WITHIN: usize = 256;
 /// The most tokens that are kept.
 pub const TOKENS_MAX: usize = 65_536;
 
@@ -86,6 +99,17 @@ mod tests {
         assert!(!replays.take(at(120), b"token", b"call-3"));
         assert!(replays.take(at(124), b"third", b"call-3"));
         assert_eq!(replays.len(), 1);
+    }
+
+    #[test]
+    fn a_token_of_a_refused_call_may_come_another_way() {
+        let mut replays = Replays::new(HashKey::generate(&mut SeededEntropy::new(3)));
+        assert!(replays.take(at(0), b"token", b"call-1"));
+        assert!(replays.take(at(0), b"other", b"call-2"));
+        replays.give_back(b"call-1");
+        assert!(replays.take(at(1), b"token", b"call-3"));
+        assert!(!replays.take(at(2), b"token", b"call-1"));
+        assert!(!replays.take(at(2), b"other", b"call-1"));
     }
 
     #[test]
