@@ -161,14 +161,13 @@ fn a_signed_call_reaches_the_phone_system_verified_rfc8224_6_2() {
         let line = metrics.lines().find(passed).unwrap_or_default().to_owned();
         !line.ends_with(" 0") && !line.is_empty()
     };
-    for _ in 0..10 {
+    wait::until_true("a verified call", 2 * A_WHILE, || {
         let first = caller(&identity(&signer, CALLING));
         let [made, _] = scene.calls(From::Carrier, [&*first, UAS_CALL], 1);
         assert_eq!((made.succeeded, made.failed), (1, 0));
-        if fetched(&scene) {
-            break;
-        }
-    }
+        fetched(&scene)
+    })
+    .expect("the certificate is fetched");
     let good = identity(&signer, CALLING);
     let scenarios = [&*caller(&good), &*callee("TN-Validation-Passed")];
     let [made, taken] = scene.calls(From::Carrier, scenarios, 1);
