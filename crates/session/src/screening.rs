@@ -34,6 +34,8 @@ use crate::setup::Attempt;
 use crate::supervise::AlarmKind;
 use crate::transfer::{Step as TransferStep, Transfer};
 
+/// Digits that are asked for unless a site says otherwise.
+pub const DIGITS: u8 = 1;
 /// Most digits that are asked for.
 pub const DIGITS_MAX: usize = 4;
 /// How often a caller may press the wrong digits.
@@ -70,7 +72,7 @@ impl VoicePolicy {
         VoicePolicy {
             prompts: Prompts::shipped(Language::of_country(country)),
             ringback: ringback(country),
-            digits: 1,
+            digits: DIGITS,
             time: ringfence_detect::tdos::gate::CHALLENGE,
         }
     }

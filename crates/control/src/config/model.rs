@@ -383,7 +383,7 @@ pub struct Screening {
     pub voice: bool,
     /// The language; `None` is the one of the tenant's country.
     pub language: Option<Language>,
-    /// How many digits are asked for.
+    /// How many digits are asked for while nobody guesses.
     pub digits: u8,
     /// How long it may take; `None` is as long as is usual.
     pub time: Option<Duration>,
@@ -398,7 +398,7 @@ impl Default for Screening {
         Screening {
             voice: true,
             language: None,
-            digits: 2,
+            digits: ringfence_session::screening::DIGITS,
             time: None,
             folder: None,
             prompts: Vec::new(),

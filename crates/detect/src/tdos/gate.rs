@@ -108,8 +108,6 @@ pub struct Gate {
     asking: bool,
     /// Channels that stay free of challenges: see [`Gate::channels_to_keep`].
     kept: u32,
-    /// Whether so many strangers call that somebody must have sent them.
-    swarm: bool,
     last_rise: Instant,
     /// Counts when the alarm was raised, and when it was told of last.
     before: Counts,
@@ -187,7 +185,6 @@ impl Gate {
             attack_mode: None,
             asking: false,
             kept: KEPT,
-            swarm: false,
             last_rise: Instant::ZERO,
             before: Counts::default(),
             last_told: Instant::ZERO,
@@ -405,8 +402,8 @@ impl Gate {
         // People who wait for a free line are helped by no question, unless they are so many that
         // somebody must have sent them.
         let per_minute = self.pressure.per_minute(offer.at, SWARM_CALLS);
-        self.swarm = per_minute.is_some_and(|calls| calls > f64::from(channels));
-        if !self.asking || (alarm.crowd && !self.swarm) {
+        let swarm = per_minute.is_some_and(|calls| calls > f64::from(channels));
+        if !self.asking || (alarm.crowd && !swarm) {
             return self.offer_in_peace(offer);
         }
         if !self.profile.voice {
@@ -508,17 +505,17 @@ impl Gate {
     /// Whether one more stranger in a call leaves the reserve free. Where strangers are asked and few
     /// pass, those few are hardly ever many at a time: one channel less is kept from them, and those who
     /// came in before anybody was asked do not count, else the attack's first calls would keep
-    /// everybody out for as long as they hold. Of a swarm even those leave one channel for the known and
-    /// one for emergencies.
+    /// everybody out for as long as they hold.
     fn strangers_have_room(&self) -> bool {
         let few = self.profile.voice && !self.is_crowded();
-        let talks = self.calls.values().filter(|held| !held.class.is_asked());
-        let of_strangers = talks.clone().filter(|held| held.class == Class::Stranger);
-        let (talks, of_strangers) = (talks.count() as u32, of_strangers.count() as u32);
-        let counted = if few { talks - of_strangers } else { talks };
+        let counts = |held: &&Held| match held.class {
+            Class::Asked { .. } => false,
+            Class::Stranger => !few,
+            _ => true,
+        };
+        let talks = self.calls.values().filter(counts).count() as u32;
         let reserve = self.profile.reserve_known.saturating_sub(few.into());
-        let most = |reserve| self.profile.channels.saturating_sub(reserve).max(1);
-        counted < most(reserve) && (!self.swarm || talks < most(RESERVE_MIN))
+        talks < self.profile.channels.saturating_sub(reserve).max(1)
     }
 
     /// Ends the challenge that is least likely to be passed: the one that has been silent longest,
@@ -737,7 +734,6 @@ impl Gate {
     fn calm(&mut self, now: Instant) {
         self.alarm = None;
         self.asking = false;
-        self.swarm = false;
         self.pressure.reset(now);
         self.classes.clear();
         self.outcomes.clear();
@@ -801,8 +797,6 @@ const FAST_PER_MINUTE: f64 = 57.0;
 const FAST_CALLS: usize = 24;
 /// Calls that tell a swarm.
 const SWARM_CALLS: usize = 12;
-/// Channels that no stranger who passed fills: one for the known, one for emergencies.
-const RESERVE_MIN: u32 = 2;
 /// Callers of a class that never passed count as silent for so much longer.
 const BAD_CLASS: Duration = Duration::from_millis(20_000);
 /// Strangers are asked when more than this share of the channels is in use.
