@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringfence_sim::business::{Style, Tdos, TdosParameters, busy_day, tdos};
 
-const SEEDS: std::ops::Range<u64> = 2_000..2_012;
+const SEEDS: std::ops::Range<u64> = 2_000..2_040;
 
 fn over(style: Style, rate: f64, guarded: bool) -> Tdos {
     growing(style, rate, guarded, Duration::ZERO)
@@ -44,7 +44,7 @@ fn check(style: Style, rate: f64, known: f64, unknown: f64) -> Tdos {
 fn a_flood_is_seen_within_twenty_seconds_and_keeps_next_to_nobody_out() {
     for style in [Style::Flood, Style::Slow] {
         for rate in [13.0, 40.0] {
-            let sum = check(style, rate, 0.97, 0.9);
+            let sum = check(style, rate, 0.96, 0.9);
             assert!(sum.detected_after_s.is_some_and(|seconds| seconds <= 20.0));
         }
     }
@@ -67,8 +67,8 @@ fn a_ramp_is_seen_before_it_is_half_done_and_keeps_next_to_nobody_out() {
 
 #[test]
 fn people_who_call_back_keep_no_known_caller_out() {
-    check(Style::Backscatter, 13.0, 0.97, 0.5);
-    check(Style::Backscatter, 78.0, 0.97, 0.1);
+    check(Style::Backscatter, 13.0, 0.95, 0.5);
+    check(Style::Backscatter, 78.0, 0.95, 0.1);
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Replays {
     }
 
     /// Gives back what the call `call_id` has just used: it was refused, and its carrier may try
-    /// another way, with another Call-ID. Looks no further back than [`GIVEN_BACK_WITHIN`] tokens.
+    /// another way, with another Call-ID. Looks no further back than `GIVEN_BACK_WITHIN` tokens.
     pub fn give_back(&mut self, call_id: &[u8]) {
         let call = self.key.hash128(&[b"call", call_id]);
         for (_, token) in self.order.iter().rev().take(GIVEN_BACK_WITHIN) {

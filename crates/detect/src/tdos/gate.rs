@@ -329,6 +329,7 @@ impl Gate {
         if self.attack_mode.is_some_and(|mode| mode.until <= now) {
             self.attack_mode = None;
         }
+        self.tell_again(now);
         let quiet = now.saturating_since(self.last_rise) >= QUIET;
         if self.alarm.is_some() && self.attack_mode.is_none() && quiet {
             self.calm(now);
@@ -676,23 +677,24 @@ impl Gate {
         self.outcomes.clear();
         self.before = self.counts;
         self.counts.alarms += 1;
-        self.tell(now);
+        self.tell(now, now + QUIET);
     }
 
     /// Says how an attack goes on, now and then.
     fn tell_again(&mut self, now: Instant) {
         if self.alarm.is_some() && now.saturating_since(self.last_told) >= TOLD_EVERY {
-            self.tell(now);
+            self.tell(now, now + QUIET);
         }
     }
 
-    fn tell(&mut self, now: Instant) {
+    /// What is known of the attack, which counts until `expires` if nothing more is told.
+    fn tell(&mut self, now: Instant, expires: Instant) {
         let Some(alarm) = self.alarm else { return };
         self.last_told = now;
         let subject = Subject::Site(self.profile.site);
         let mut finding = Finding::new(Kind::TelephonyDenial, subject, alarm.since);
         finding.last = now;
-        finding.expires = now + QUIET;
+        finding.expires = expires;
         finding.confidence = Confidence::new(if alarm.rise.is_none() { 100 } else { 80 });
         match alarm.rise {
             Some(Rise::Burst { calls, seconds }) => {
@@ -714,6 +716,10 @@ impl Gate {
         let (before, counts) = (self.before, self.counts);
         for (what, count) in [
             (
+                "let in since",
+                counts.admitted.saturating_sub(before.admitted),
+            ),
+            (
                 "asked by voice since",
                 counts.screened.saturating_sub(before.screened),
             ),
@@ -732,6 +738,7 @@ impl Gate {
     }
 
     fn calm(&mut self, now: Instant) {
+        self.tell(now, now);
         self.alarm = None;
         self.asking = false;
         self.pressure.reset(now);

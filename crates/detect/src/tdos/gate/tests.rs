@@ -87,6 +87,10 @@ fn an_attack_is_told_of_again_with_what_became_of_it() {
         "{}",
         again.explain()
     );
+    world.pass(600);
+    let last = std::iter::from_fn(|| world.gate.poll_finding()).last();
+    let last = last.expect("a last one");
+    assert!(world.gate.alarm().is_none() && last.expires <= world.now);
 }
 
 #[test]
