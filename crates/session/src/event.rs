@@ -97,6 +97,13 @@ pub enum Event {
         /// What was said, and whether it was carried out.
         verdict: Box<Verdict>,
     },
+    /// A call in progress was ended because a limit of its tenant is reached.
+    SpendingCut {
+        /// The call.
+        call: CallId,
+        /// What was spent, and by whom.
+        finding: Box<Finding>,
+    },
     /// A message was refused before it became a call.
     Refused {
         /// Where it came from.

@@ -395,7 +395,11 @@ impl Core {
         let Some(cut) = cut.filter(|_| !emergency) else {
             return self.schedule(now, LOOK, key, AlarmKind::Spending);
         };
+        let (call, ingress) = (call.id, call.route.ingress);
         self.counters.spending_cut += 1;
+        let subject = Subject::Peer(PeerRef::new(ingress.raw()));
+        let finding = Box::new(cut.finding(subject, now));
+        self.emit(Event::SpendingCut { call, finding });
         if let Some(call) = self.call_mut(key) {
             call.route.rule.push_str(" (ended by ");
             call.route.rule.push_str(&cut.sentence);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_base::Secret;
+use ringfence_detect::finding::Kind;
 use ringfence_detect::fraud::destinations::{Class, Country};
 use ringfence_detect::fraud::money::Money;
 use ringfence_detect::fraud::policy::{Mode, Policy};
@@ -215,6 +216,11 @@ fn the_fuse_ends_a_call_in_progress_with_its_own_cause() {
         cdr.rule
     );
     assert_eq!(world.core.counters().spending_cut, 1);
+    let told = world.events.iter().any(|event| {
+        matches!(event, Event::SpendingCut { call, finding }
+            if *call == cdr.id && finding.kind == Kind::TollFraud)
+    });
+    assert!(told, "the judge is told");
     world.pass(Duration::from_secs(60));
     world.sent.clear();
     invite(&mut world, BRITAIN);

@@ -146,6 +146,22 @@ pub struct Cut {
     pub sentence: String,
 }
 
+impl Cut {
+    /// As a finding about `subject` (a phone, a PBX, a site).
+    pub fn finding(&self, subject: Subject, at: Instant) -> Finding {
+        let mut finding = Finding::new(Kind::TollFraud, subject, at);
+        finding.note(
+            "a call in progress was ended, to",
+            Value::Word(self.class.as_str()),
+        );
+        finding.note("spent", Value::Number(self.spent.as_units()));
+        finding.note("limit", Value::Number(self.limit.as_units()));
+        finding.confidence = Confidence::new(60);
+        finding.expires = at + Duration::from_secs(24 * 3600);
+        finding
+    }
+}
+
 /// What a sentence tells.
 pub(super) struct Told<'a> {
     pub(super) destination: &'a Destination,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use ringfence_control::api::{
-    ApiError, CallerStanding, CallersImport, CallersImported, IMPORT_MAX, KnownCallersStatus, Read,
+    CallerStanding, CallersImport, CallersImported, IMPORT_MAX, KnownCallersStatus, Read,
     RefusedNumber, TenantCallers, read_number,
 };
 use ringfence_detect::callers::Standing;
+use ringfence_session::line_guard::Lines;
 use ringfence_session::plan::{Plan, Tenant};
 use serde::Deserialize;
 
@@ -43,7 +43,7 @@ pub(super) async fn import(
     let tenant = tenant_of(&plan, import.tenant.as_deref())?;
     if import.numbers.len() > IMPORT_MAX {
         let error = format!("more than {IMPORT_MAX} numbers");
-        return Err(bad(error, "send them in pieces"));
+        return Err(Fault::bad_request(error, "send them in pieces"));
     }
     let lines = shared.callers.lines(&plan, tenant).ok_or_else(no_site)?;
     let (key, now) = (shared.callers.key(), unix_now());
@@ -81,11 +81,9 @@ pub(super) async fn show(
     Path(number): Path<String>,
     Query(query): Query<TenantQuery>,
 ) -> Answer<CallerStanding> {
-    let (plan, tenant, number) = meant(&shared, &number, query.tenant.as_deref())?;
-    let tenant = &plan.tenants[tenant];
-    let lines = shared.callers.lines(&plan, tenant).ok_or_else(no_site)?;
-    let standing = lines.standing(shared.callers.key(), &number, unix_now());
-    Ok(Json(told(tenant, number, standing)))
+    of_number(&shared, &number, &query, |lines, number| {
+        lines.standing(shared.callers.key(), number, unix_now())
+    })
 }
 
 /// What `text` is to each tenant, where it is a number there.
@@ -107,31 +105,34 @@ pub(super) async fn forget(
     Path(number): Path<String>,
     Query(query): Query<TenantQuery>,
 ) -> Answer<CallerStanding> {
-    let (plan, tenant, number) = meant(&shared, &number, query.tenant.as_deref())?;
-    let tenant = &plan.tenants[tenant];
-    let lines = shared.callers.lines(&plan, tenant).ok_or_else(no_site)?;
-    lines.forget(shared.callers.key(), &number, unix_now());
-    shared.callers.save(&plan);
-    Ok(Json(told(tenant, number, Standing::Stranger)))
+    let forgotten = of_number(&shared, &number, &query, |lines, number| {
+        lines.forget(shared.callers.key(), number, unix_now());
+        Standing::Stranger
+    });
+    shared.callers.save(&shared.applied.load().plan);
+    forgotten
 }
 
-/// The plan, the tenant's place in it, and the number in international form.
-fn meant(
+/// Does `work` with a number among its tenant's callers, and says what it is then.
+fn of_number(
     shared: &Shared,
     number: &str,
-    tenant: Option<&str>,
-) -> Result<(Arc<Plan>, usize, String), Fault> {
+    query: &TenantQuery,
+    work: impl FnOnce(&Lines, &str) -> Standing,
+) -> Answer<CallerStanding> {
     let plan = Arc::clone(&shared.applied.load().plan);
-    let key = &tenant_of(&plan, tenant)?.key;
-    let place = plan.tenants.iter().position(|own| own.key == *key);
-    let place = place.unwrap_or_default();
-    let why = match read_number(&plan, &plan.tenants[place], number) {
-        Read::Number(number) => return Ok((plan, place, number)),
+    let tenant = tenant_of(&plan, query.tenant.as_deref())?;
+    let why = match read_number(&plan, tenant, number) {
+        Read::Number(number) => {
+            let lines = shared.callers.lines(&plan, tenant).ok_or_else(no_site)?;
+            let standing = work(lines, &number);
+            return Ok(Json(told(tenant, number, standing)));
+        }
         Read::Own => "it is an extension or one of the tenant's own numbers",
         Read::Refused(why) => why,
     };
     let shown = ringfence_base::text::Escaped(number.as_bytes());
-    Err(bad(
+    Err(Fault::bad_request(
         format!("{shown} is no caller's number: {why}"),
         "write it like +13305550100",
     ))
@@ -140,8 +141,8 @@ fn meant(
 fn tenant_of<'a>(plan: &'a Plan, key: Option<&str>) -> Result<&'a Tenant, Fault> {
     match (key, plan.tenants.as_slice()) {
         (None, [only]) => Ok(only),
-        (None, _) => Err(bad(
-            "there are several tenants".to_owned(),
+        (None, _) => Err(Fault::bad_request(
+            "there are several tenants",
             "say whose callers they are: --tenant NAME",
         )),
         (Some(key), all) => all.iter().find(|own| own.key == key).ok_or_else(|| {
@@ -172,13 +173,6 @@ fn told(tenant: &Tenant, number: String, standing: Standing) -> CallerStanding {
         number,
         standing: standing.to_owned(),
         why: why.to_owned(),
-    }
-}
-
-fn bad(error: String, fix: &str) -> Fault {
-    Fault {
-        status: StatusCode::BAD_REQUEST,
-        body: ApiError::new(error, fix),
     }
 }
 

@@ -233,10 +233,9 @@ async fn lift_all(State(shared): Edge) -> Answer<Lifted> {
 }
 
 async fn lift(State(shared): Edge, Path(address): Path<String>) -> Answer<Lifted> {
-    let address = address.parse().map_err(|_| Fault {
-        status: StatusCode::BAD_REQUEST,
-        body: ApiError::new("this is no address", "`ringfence blocks` shows them"),
-    })?;
+    let address = address
+        .parse()
+        .map_err(|_| Fault::bad_request("this is no address", "`ringfence blocks` shows them"))?;
     let question = |answer| Question::Lift(Some(address), answer);
     let lifted = shared.judge.ask(question).await;
     let lifted = lifted.ok_or_else(Fault::no_judge)?;
@@ -347,10 +346,7 @@ async fn scenario_mode(
         "enforce" => Mode::Enforce,
         _ => {
             let error = "a scenario has no such mode";
-            return Err(Fault {
-                status: StatusCode::BAD_REQUEST,
-                body: ApiError::new(error, "write observe or enforce"),
-            });
+            return Err(Fault::bad_request(error, "write observe or enforce"));
         }
     };
     tracing::warn!(
@@ -390,10 +386,7 @@ async fn attack_mode_on(
         .filter(|seconds| (1..=ATTACK_SECONDS_MAX).contains(seconds));
     let Some(seconds) = seconds else {
         let error = "attack mode needs an end, a week away at most";
-        return Err(Fault {
-            status: StatusCode::BAD_REQUEST,
-            body: ApiError::new(error, "say for how long: --for 1h"),
-        });
+        return Err(Fault::bad_request(error, "say for how long: --for 1h"));
     };
     let until = shared.clock.now() + Duration::from_secs(seconds);
     tracing::warn!(site = ?query.site, tenant = ?query.tenant, seconds, "attack mode is on");
@@ -508,9 +501,8 @@ async fn send_records(shared: Arc<Shared>, mut after: i64, mut sender: Sender<By
 
 fn parse_id(text: &str) -> Result<CallId, Fault> {
     text.parse()
-        .map_err(|error: ringfence_session::call_id::CallIdError| Fault {
-            status: StatusCode::BAD_REQUEST,
-            body: ApiError::new(error.to_string(), "`ringfence calls` shows the ids"),
+        .map_err(|error: ringfence_session::call_id::CallIdError| {
+            Fault::bad_request(error.to_string(), "`ringfence calls` shows the ids")
         })
 }
 
@@ -521,6 +513,13 @@ pub(super) struct Fault {
 }
 
 impl Fault {
+    pub(super) fn bad_request(error: impl Into<String>, fix: &str) -> Fault {
+        Fault {
+            status: StatusCode::BAD_REQUEST,
+            body: ApiError::new(error, fix),
+        }
+    }
+
     pub(super) fn not_found(error: &str, fix: &str) -> Fault {
         Fault {
             status: StatusCode::NOT_FOUND,

@@ -519,6 +519,10 @@ impl Worker {
                             "a call was not simply let out");
                     }
                 }
+                Event::SpendingCut { call, finding } => {
+                    tracing::warn!(%call, "ended: a limit of its tenant is reached");
+                    self.judge.tell_finding(*finding);
+                }
                 Event::Refused { flow, reason } => self.log_refusal(now, flow.remote, reason),
             }
         }
