@@ -271,11 +271,11 @@ pub(crate) struct RouteOptions {
 pub(crate) enum BlocksCommand {
     /// Take back what is in force. Always works.
     Remove {
-        /// Against this address.
-        #[arg(value_name = "ADDRESS", required_unless_present = "all")]
-        address: Option<std::net::IpAddr>,
+        /// Against this address, or this account (`201`, `201@phones.example`).
+        #[arg(value_name = "ADDRESS|ACCOUNT", required_unless_present = "all")]
+        whose: Option<String>,
         /// Against everybody.
-        #[arg(long, conflicts_with = "address")]
+        #[arg(long, conflicts_with = "whose")]
         all: bool,
     },
 }

@@ -105,7 +105,9 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Incidents { limit } => show::incidents(&target, limit, json, paint),
         Command::Blocks { command } => match command {
             None => show::blocks(&target, json),
-            Some(BlocksCommand::Remove { address, .. }) => show::lift(&target, address, json),
+            Some(BlocksCommand::Remove { whose, .. }) => {
+                show::lift(&target, whose.as_deref(), json)
+            }
         },
         Command::Scenario { command } => scenario::run(&target, command, json, paint),
         Command::Callers { command } => callers::run(&target, command, json, paint),

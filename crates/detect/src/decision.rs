@@ -21,6 +21,9 @@ pub enum Action {
     Tarpit,
     /// Credentials, or a stream, before anything else.
     Challenge,
+    /// Calls of an account that cost extra need the tenant's PIN. Meets nobody: everything else
+    /// works as before, and whoever knows the PIN calls all the same.
+    RestrictCalls,
     /// Unknown callers are asked by voice.
     Screen,
     /// Unknown callers are refused with a final code that makes no carrier fail over: 603, 608
@@ -47,6 +50,7 @@ impl Action {
             Action::Observe => "observe",
             Action::Tarpit => "tarpit",
             Action::Challenge => "challenge",
+            Action::RestrictCalls => "restrict-calls",
             Action::Screen => "screen",
             Action::Shed { .. } => "shed",
             Action::Limit { .. } => "limit",

@@ -45,6 +45,7 @@ impl Default for Modes {
     fn default() -> Modes {
         let mut modes = Modes([Mode::Observe; Kind::ALL.len()]);
         for kind in [
+            Kind::Compromise,
             Kind::Enumeration,
             Kind::Flood,
             Kind::Guessing,
@@ -185,7 +186,7 @@ impl Ladder {
             proof: finding.proof,
             mode: self.modes.of(finding.kind),
             at: now,
-            until: now + term(past.offences),
+            until: now + term(action, past.offences),
             events: finding.count,
         };
         match Decision::new(proposal, harm) {
@@ -193,7 +194,7 @@ impl Ladder {
                 past.offences = past.offences.saturating_add(1);
                 (past.last, past.until) = (now, proposal.until);
                 if decision.is_enforced() && action != Action::Observe {
-                    let is_tarpit = !action.is_ban();
+                    let is_tarpit = is_tarpit(action);
                     if is_stronger {
                         self.in_force
                             .retain(|each| *each.against() != finding.subject);
@@ -266,8 +267,8 @@ impl Ladder {
     }
 
     fn recount(&mut self) {
-        let bans = self.in_force.iter().filter(|each| each.action().is_ban());
-        self.tarpits = self.in_force.len() - bans.count();
+        let slowed = |each: &&Decision| is_tarpit(each.action());
+        self.tarpits = self.in_force.iter().filter(slowed).count();
         self.next_expiry = self.in_force.iter().map(Decision::until).min();
     }
 
@@ -282,8 +283,16 @@ impl Ladder {
     }
 }
 
-/// 60 s, doubling to 24 h.
-fn term(offences: u32) -> Duration {
+fn is_tarpit(action: Action) -> bool {
+    !action.is_ban() && action != Action::RestrictCalls
+}
+
+/// 60 s, doubling to 24 h. A thief with a password has all the time in the world, and the owner needs
+/// some to change it: a day at once.
+fn term(action: Action, offences: u32) -> Duration {
+    if action == Action::RestrictCalls {
+        return BLOCK_LONGEST;
+    }
     BLOCK_FIRST
         .saturating_mul(2_u32.saturating_pow(offences.min(20)))
         .min(BLOCK_LONGEST)
@@ -293,15 +302,17 @@ fn term(offences: u32) -> Duration {
 fn step(finding: &Finding) -> Option<Action> {
     let sure = finding.confidence.percent() >= SURE;
     match finding.kind {
+        Kind::Compromise | Kind::RegistrationHijack => {
+            let is_account = matches!(finding.subject, Subject::Account(_));
+            (sure && is_account).then_some(Action::RestrictCalls)
+        }
         Kind::AlienBinding
         | Kind::CallerIdImpossible
-        | Kind::Compromise
         | Kind::DigestLeak
         | Kind::ForwardTakeover
         | Kind::MediaAttack
         | Kind::NonceReplay
         | Kind::PbxTakeover
-        | Kind::RegistrationHijack
         | Kind::TelephonyDenial
         | Kind::TollFraud
         | Kind::Wangiri => None,

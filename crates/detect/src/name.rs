@@ -46,6 +46,15 @@ impl Name {
         name
     }
 
+    /// The account `user` of a realm, as `user@realm`: two tenants may each have a phone 201, and what
+    /// is known of one says nothing about the other.
+    pub fn of_account(key: HashKey, user: &[u8], realm: &str) -> Name {
+        if user.is_empty() {
+            return Name::EMPTY;
+        }
+        Name::new(key, &[user, b"@", realm.as_bytes()].concat())
+    }
+
     /// A name that was kept by its text and its hash. Of a text that is here as a whole the hash is
     /// made anew, under `key`; of a longer one the kept hash has to do.
     pub fn restored(key: HashKey, text: &[u8], hash: u64) -> Name {
@@ -107,6 +116,15 @@ mod tests {
     use super::*;
 
     const KEY: HashKey = HashKey::from_bytes([1; 16]);
+
+    #[test]
+    fn accounts_of_two_realms_are_two() {
+        let of = |realm| Name::of_account(KEY, b"201", realm);
+        assert_eq!(of("a.example"), of("a.example"));
+        assert_ne!(of("a.example"), of("b.example"));
+        assert_eq!(of("a.example"), Name::new(KEY, b"201@a.example"));
+        assert!(Name::of_account(KEY, b"", "a.example").is_empty());
+    }
 
     #[test]
     fn long_texts_that_begin_alike_are_told_apart() {

@@ -36,18 +36,20 @@ pub fn asked(key: HashKey, message: &Message<'_>) -> Asked {
 }
 
 /// What a request without credentials asks that is asked for them: its target is the account of
-/// whoever sends it.
-pub fn challenged(key: HashKey, message: &Message<'_>) -> Asked {
+/// whoever sends it, in the realm that asks, where that is known.
+pub fn challenged(key: HashKey, message: &Message<'_>, realm: Option<&str>) -> Asked {
     let mut asked = asked(key, message);
-    asked.target = account_of(key, message).unwrap_or(asked.target);
+    let account = match message.method() {
+        Some(Method::Register) => message.to().ok().and_then(|to| to.uri.user),
+        _ => message.from().ok().and_then(|from| from.uri.user),
+    };
+    if let Some(user) = account {
+        asked.target = match realm {
+            Some(realm) => Name::of_account(key, user, realm),
+            None => Name::new(key, user),
+        };
+    }
     asked
-}
-
-fn account_of(key: HashKey, message: &Message<'_>) -> Option<Name> {
-    let from = message.from().ok()?;
-    let is_register = message.method() == Some(Method::Register);
-    let user = from.uri.user.filter(|_| !is_register)?;
-    Some(Name::new(key, user))
 }
 
 /// What an accepted REGISTER did, with how many bindings its account had and has.

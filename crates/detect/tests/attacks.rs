@@ -231,6 +231,39 @@ fn the_first_success_from_a_new_place_after_failures_alarms_at_once() {
 }
 
 #[test]
+fn an_account_in_other_hands_is_restricted_for_a_day_and_can_be_given_back() {
+    let mut judge = Judge::new();
+    judge.registers(HOME, "100@a.example", PHONE);
+    for place in 1..=3 {
+        judge.wrong(&format!("203.0.113.{place}"), "100@a.example", TOOL);
+    }
+    judge.credentials(ATTACKER, "100@a.example", CredentialsOutcome::Right, TOOL);
+    let restricted = |judge: &Judge| {
+        let all = judge.watch.in_force().iter();
+        let of_calls = all.filter(|each| each.action() == Action::RestrictCalls);
+        of_calls.map(|each| *each.against()).collect::<Vec<_>>()
+    };
+    let account = Subject::Account(name("100@a.example"));
+    assert_eq!(restricted(&judge), [account]);
+    assert!(judge.banned().is_empty());
+    assert_eq!(judge.watch.lift_account("10"), 0);
+    assert_eq!(judge.watch.lift_account("100@b.example"), 0);
+    assert_eq!(judge.watch.lift_account("100"), 1);
+    assert_eq!(restricted(&judge), []);
+}
+
+#[test]
+fn failures_at_one_tenants_phone_say_nothing_of_another_tenants() {
+    let mut judge = Judge::new();
+    judge.registers(HOME, "100@a.example", PHONE);
+    for place in 1..=9 {
+        judge.wrong(&format!("203.0.113.{place}"), "100@b.example", TOOL);
+    }
+    judge.credentials(ATTACKER, "100@a.example", CredentialsOutcome::Right, PHONE);
+    assert!(!judge.kinds().contains(&Kind::Compromise));
+}
+
+#[test]
 fn a_registration_that_moves_to_another_program_and_device_is_reported() {
     let mut judge = Judge::new();
     let home = BindingChange {

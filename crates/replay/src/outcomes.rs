@@ -201,7 +201,7 @@ impl Outcomes {
             at: now,
             way,
             asked: reading::asked(self.key, message),
-            challenged: reading::challenged(self.key, message),
+            challenged: reading::challenged(self.key, message, None),
             credentials: self.credentials(message),
             change: register.then(|| reading::binding_change(self.key, message, 0, 1)),
             in_dialog: message.to().is_ok_and(|to| to.tag().is_some()),

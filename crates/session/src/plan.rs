@@ -405,12 +405,16 @@ impl Plan {
 
     /// What phones may call themselves: the names and numbers of all their users. `None` if there
     /// are no phones.
-    pub fn phone_accounts(&self) -> Option<impl Iterator<Item = &str>> {
-        let users = self.phones.iter().flat_map(|group| group.users());
-        let names = users.flat_map(|user| {
+    pub fn phone_accounts(&self) -> Option<impl Iterator<Item = String>> {
+        let users = self
+            .phones
+            .iter()
+            .flat_map(|group| group.users().iter().map(move |user| (user, &group.realm)));
+        let names = users.flat_map(|(user, realm)| {
             let number = user.number.as_deref();
             let short = number.and_then(|number| number.strip_prefix('+'));
-            [Some(user.name.as_str()), number, short]
+            let names = [Some(user.name.as_str()), number, short];
+            names.map(|name| name.map(|name| format!("{name}@{realm}")))
         });
         (!self.phones.is_empty()).then(|| names.flatten())
     }

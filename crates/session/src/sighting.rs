@@ -7,14 +7,17 @@ mod steps;
 
 use std::sync::Arc;
 
-use ringfence_base::{BoundedQueue, Flow, HashKey, Instant, KeyedMap};
+use ringfence_base::{BoundedQueue, Flow, HashKey, Instant, KeyedMap, KeyedSet};
+use ringfence_detect::decision::{Action, Decision};
 use ringfence_detect::event::{
     CallRef, CallStep, CredentialsOutcome, Direction, Event, Forgery, MethodKind, PeerRef,
     Principal, Proof, Refusal, SiteRef, Source, What,
 };
+use ringfence_detect::finding::Subject;
 use ringfence_detect::fingerprint::shape;
 use ringfence_detect::name::Name;
 use ringfence_detect::reading::{asked, binding_change, challenged};
+use ringfence_detect::watch::pair_of;
 use ringfence_sip::Message;
 use ringfence_stir::Verdict;
 
@@ -37,15 +40,48 @@ pub(crate) struct Sightings {
     key: HashKey,
     queue: BoundedQueue<Event>,
     lost: u64,
-    /// Accounts that are tried too often from one place: credentials of theirs are looked at only
-    /// so often.
-    limited: Arc<LimitedPairs>,
+    measures: Arc<Measures>,
     tries: KeyedMap<u64, (Instant, u32)>,
 }
 
-/// Which accounts are limited at which places, and to how many tries a minute. By
-/// [`pair_of`](ringfence_detect::watch::pair_of).
-pub type LimitedPairs = KeyedMap<u64, u32>;
+/// What is in force against accounts.
+#[derive(Debug)]
+pub struct Measures {
+    /// Accounts that are tried too often from one place, and how many tries a minute are looked at
+    /// there. By [`pair_of`](ringfence_detect::watch::pair_of).
+    pub limited: KeyedMap<u64, u32>,
+    /// Accounts whose password may be in other hands, by the hash of their name: calls of theirs
+    /// that cost extra need the PIN.
+    pub restricted: KeyedSet<u64>,
+}
+
+impl Measures {
+    /// None.
+    pub fn none(key: HashKey) -> Measures {
+        Measures {
+            limited: key.map(),
+            restricted: key.set(),
+        }
+    }
+
+    /// What of `decisions` is about accounts and enforced.
+    pub fn of<'a>(key: HashKey, decisions: impl IntoIterator<Item = &'a Decision>) -> Measures {
+        let mut measures = Measures::none(key);
+        for decision in decisions.into_iter().filter(|each| each.is_enforced()) {
+            match (decision.against(), decision.action()) {
+                (Subject::AccountFrom(account, address), Action::Limit { per_minute }) => {
+                    let pair = pair_of(key, *account, *address);
+                    measures.limited.insert(pair, per_minute);
+                }
+                (Subject::Account(account), Action::RestrictCalls) => {
+                    measures.restricted.insert(account.hash());
+                }
+                _ => {}
+            }
+        }
+        measures
+    }
+}
 
 /// Pairs whose tries are counted.
 const TRIES_MAX: usize = 4_096;
@@ -57,7 +93,7 @@ impl Core {
             key,
             queue: BoundedQueue::new(SIGHTINGS_MAX),
             lost: 0,
-            limited: Arc::new(key.map()),
+            measures: Arc::new(Measures::none(key)),
             tries: key.map(),
         }));
     }
@@ -74,11 +110,17 @@ impl Core {
             .map_or(0, |sightings| sightings.lost)
     }
 
-    /// Accounts whose credentials are looked at only so often, by place.
-    pub fn limit_accounts(&mut self, limited: Arc<LimitedPairs>) {
+    /// What is in force against accounts from now on.
+    pub fn set_measures(&mut self, measures: Arc<Measures>) {
         if let Some(sightings) = &mut self.sightings {
-            sightings.limited = limited;
+            sightings.measures = measures;
         }
+    }
+
+    /// Whether the password of `account` may be in other hands.
+    pub(crate) fn is_restricted(&self, account: Name) -> bool {
+        let measures = self.sightings.as_ref().map(|sightings| &sightings.measures);
+        measures.is_some_and(|measures| measures.restricted.contains(&account.hash()))
     }
 
     /// The key that the judge's names are made with.
@@ -87,17 +129,23 @@ impl Core {
         sightings.map_or(self.hash, |sightings| sightings.key)
     }
 
-    /// Whether credentials for `account` from `flow` are one try too many.
-    pub(crate) fn is_tried_too_often(&mut self, now: Instant, flow: &Flow, account: &[u8]) -> bool {
+    /// Whether credentials for `user` of `realm` from `flow` are one try too many.
+    pub(crate) fn is_tried_too_often(
+        &mut self,
+        now: Instant,
+        flow: &Flow,
+        user: &[u8],
+        realm: &str,
+    ) -> bool {
         let Some(sightings) = &mut self.sightings else {
             return false;
         };
-        if sightings.limited.is_empty() {
+        if sightings.measures.limited.is_empty() {
             return false;
         }
-        let name = Name::new(sightings.key, account);
-        let pair = ringfence_detect::watch::pair_of(sightings.key, name, flow.remote.ip());
-        let Some(allowed) = sightings.limited.get(&pair).copied() else {
+        let name = Name::of_account(sightings.key, user, realm);
+        let pair = pair_of(sightings.key, name, flow.remote.ip());
+        let Some(allowed) = sightings.measures.limited.get(&pair).copied() else {
             return false;
         };
         let minute = std::time::Duration::from_secs(60);
@@ -183,19 +231,29 @@ impl Core {
     }
 
     /// A request without credentials is asked for them.
-    pub(crate) fn see_challenged(&mut self, now: Instant, flow: &Flow, message: &Message<'_>) {
+    pub(crate) fn see_challenged(
+        &mut self,
+        now: Instant,
+        flow: &Flow,
+        message: &Message<'_>,
+        realm: &str,
+    ) {
         let Some(key) = self.watched() else { return };
         let source = Source::of(flow, Proof::None, Principal::Stranger);
-        self.see(now, source, What::Challenged(challenged(key, message)));
+        self.see(
+            now,
+            source,
+            What::Challenged(challenged(key, message, Some(realm))),
+        );
     }
 
-    /// Credentials for `account` came.
+    /// Credentials for `user` of `realm` came.
     pub(crate) fn see_credentials(
         &mut self,
         now: Instant,
         flow: &Flow,
         message: &Message<'_>,
-        account: &[u8],
+        (user, realm): (&[u8], &str),
         outcome: CredentialsOutcome,
     ) {
         let Some(key) = self.watched() else { return };
@@ -205,7 +263,7 @@ impl Core {
             _ => Proof::NonceEchoed,
         };
         let what = What::Credentials {
-            account: Name::new(key, account),
+            account: Name::of_account(key, user, realm),
             outcome,
             nonce: 0,
             shape: shape(message),
@@ -343,8 +401,9 @@ impl Core {
     }
 
     fn account(&self, key: HashKey, caller: Caller) -> Option<Name> {
-        let user = self.plan.phone_group(caller.group)?.user(caller.user)?;
-        Some(Name::new(key, user.name.as_bytes()))
+        let group = self.plan.phone_group(caller.group)?;
+        let user = group.user(caller.user)?.name.as_bytes();
+        Some(Name::of_account(key, user, &group.realm))
     }
 }
 

@@ -320,6 +320,11 @@ impl Core {
         let peer = ingress.map(|peer| peer.key.as_str()).unwrap_or_default();
         let user = asking.phone.and_then(|caller| self.user_name(caller));
         let user = user.or_else(|| identity.real.clone()).unwrap_or_default();
+        let account = asking.phone.and_then(|phone| {
+            let group = plan.phone_group(phone.group)?;
+            let name = Name::of_account(self.name_key(), user.as_bytes(), &group.realm);
+            Some(name)
+        });
         let Some(mut desk) = tenant.spend.desk(self.hash) else {
             return Ok(());
         };
@@ -330,6 +335,7 @@ impl Core {
                 caller: desk.caller(&[peer.as_bytes(), user.as_bytes()]),
                 foreign_number: shows_foreign_number(&plan, route, site, identity, asking.request),
                 pin: asking.pin == Pin::Right,
+                suspect: account.is_some_and(|account| self.is_restricted(account)),
                 emergency: route.emergency,
             };
             desk.judge.judge(&attempt)
@@ -342,8 +348,8 @@ impl Core {
         if let Some(meter) = meter {
             admission.attach(meter);
         }
-        let subject = match asking.phone {
-            Some(_) => Subject::Account(Name::new(self.name_key(), user.as_bytes())),
+        let subject = match account {
+            Some(account) => Subject::Account(account),
             None => Subject::Peer(PeerRef::new(route.ingress.raw())),
         };
         self.tell_verdict(asking.id, tenant, subject, &verdict);

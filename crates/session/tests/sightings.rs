@@ -14,6 +14,7 @@ use ringfence_detect::finding::Kind;
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::name::Name;
 use ringfence_detect::watch::{Limits, Verdict, Watch, pair_of};
+use ringfence_session::sighting::Measures;
 use support::phone::*;
 use support::*;
 
@@ -50,7 +51,7 @@ fn a_good_phone_is_challenged_and_registers_with_our_nonce_echoed() {
         panic!("{challenged:#?}")
     };
     assert_eq!(asked.method, MethodKind::Register);
-    assert_eq!(asked.target, Name::new(KEY, b"alice"));
+    assert_eq!(asked.target, Name::of_account(KEY, b"alice", REALM));
     assert_eq!(challenged.source.proof, Proof::None);
     let What::Registered {
         account, change, ..
@@ -58,7 +59,7 @@ fn a_good_phone_is_challenged_and_registers_with_our_nonce_echoed() {
     else {
         panic!("{registered:#?}")
     };
-    assert_eq!(account, Name::new(KEY, b"alice"));
+    assert_eq!(account, Name::of_account(KEY, b"alice", REALM));
     assert_eq!((change.before, change.after), (0, 1));
     assert_eq!(registered.source.proof, Proof::NonceEchoed);
     assert!(matches!(
@@ -190,10 +191,11 @@ fn the_judge_finds_a_guesser_and_his_tries_are_limited() {
     }
     assert!(found.contains(&Kind::Guessing), "{found:?}");
     // Carried out: no further credentials of this pair are even looked at.
-    let mut limited = KEY.map();
+    let mut measures = Measures::none(KEY);
     let place = BOB.parse::<std::net::SocketAddr>().unwrap().ip();
-    limited.insert(pair_of(KEY, Name::new(KEY, b"alice"), place), 1);
-    world.core.limit_accounts(Arc::new(limited));
+    let account = Name::of_account(KEY, b"alice", REALM);
+    measures.limited.insert(pair_of(KEY, account, place), 1);
+    world.core.set_measures(Arc::new(measures));
     phone.password = password("alice");
     let mut answers = Vec::new();
     for _ in 0..3 {

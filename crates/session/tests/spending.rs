@@ -5,19 +5,22 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringfence_base::Secret;
+use ringfence_base::{HashKey, Secret};
 use ringfence_detect::finding::Kind;
 use ringfence_detect::fraud::destinations::{Class, Country};
 use ringfence_detect::fraud::money::Money;
 use ringfence_detect::fraud::policy::{Mode, Policy};
+use ringfence_detect::name::Name;
 use ringfence_session::cdr::{EndedBy, Outcome};
 use ringfence_session::core::Input;
 use ringfence_session::event::Event;
 use ringfence_session::line_guard::LinesMode;
 use ringfence_session::plan::Plan;
 use ringfence_session::refusal::RefusalReason;
+use ringfence_session::sighting::Measures;
 use ringfence_session::spend::{FUSE_CAUSE, Guard};
 use ringfence_sip::HeaderName;
+use support::phone::*;
 use support::*;
 
 const SATELLITE: &str = "+881612345678";
@@ -288,4 +291,38 @@ fn whoever_rings_once_from_a_dear_place_is_not_called_back_unwarned() {
         "{}",
         cdr.rule
     );
+}
+
+#[test]
+fn a_phone_whose_password_may_be_stolen_cannot_call_abroad_and_the_others_can() {
+    let key = HashKey::from_bytes([7; 16]);
+    let mut world = World::with(|plan| {
+        with_phones(plan);
+        plan.tenants[0].spend = guard(|_| {});
+    });
+    world.core.watch(key);
+    let mut measures = Measures::none(key);
+    let stolen = Name::of_account(key, b"alice", REALM);
+    measures.restricted.insert(stolen.hash());
+    world.core.set_measures(Arc::new(measures));
+    for (from, user, status) in [(ALICE, "alice", "603"), (BOB, "bob", "100")] {
+        let mut phone = Phone::registered(from, user, &mut world);
+        let body = sdp("10.9.8.7", 4000, "");
+        let more = format!("Contact: {}\r\n", phone.contact);
+        let mut call = |world: &mut World, called: &str| {
+            let uri = format!("sip:{called}@{REALM}");
+            let request = phone.request("INVITE", &uri, &format!("<{uri}>"), &more, Some(&body));
+            phone.call_id.push('x');
+            let answer = phone.send(world, &request);
+            world.sent.clear();
+            answer
+        };
+        let answer = call(&mut world, "+442079460000");
+        assert!(answer.is(status), "{user}: {answer:#?}");
+        // Help, and ordinary calls, are nobody's to take.
+        for called in ["+15550001111", "911"] {
+            let answer = call(&mut world, called);
+            assert!(answer.is("100"), "{user} {called}: {answer:#?}");
+        }
+    }
 }

@@ -70,7 +70,7 @@ pub(super) fn run(target: &Target, options: &ReplayOptions, json: bool) -> anyho
     let question = Question {
         key,
         setting: &setting,
-        accounts: accounts.map(|names| names.map(str::to_owned).collect()),
+        accounts: accounts.map(Iterator::collect),
         since: UnixTime::from_micros(since),
         until: UnixTime::from_micros(now),
     };

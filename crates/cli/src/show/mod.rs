@@ -188,13 +188,9 @@ pub(crate) fn blocks(target: &Target, json: bool) -> anyhow::Result<Exit> {
 }
 
 /// `ringfence blocks remove`.
-pub(crate) fn lift(
-    target: &Target,
-    address: Option<std::net::IpAddr>,
-    json: bool,
-) -> anyhow::Result<Exit> {
-    let path = match address {
-        Some(address) => paths::BLOCK.replace("{address}", &address.to_string()),
+pub(crate) fn lift(target: &Target, whose: Option<&str>, json: bool) -> anyhow::Result<Exit> {
+    let path = match whose {
+        Some(whose) => paths::BLOCK.replace("{whose}", &escaped(whose)),
         None => paths::BLOCKS.to_owned(),
     };
     let lifted: Lifted = client::ask(target, Method::DELETE, &path)?;
@@ -205,6 +201,18 @@ pub(crate) fn lift(
     Ok(Exit::Ok)
 }
 
+/// `text` as a part of a path or query (RFC 3986 §2.1).
+fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b':' | b'-' | b'_' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
 /// `ringfence explain`.
 pub(crate) fn explain(
     target: &Target,
@@ -212,16 +220,7 @@ pub(crate) fn explain(
     json: bool,
     paint: Paint,
 ) -> anyhow::Result<Exit> {
-    let escaped: String = about
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b':' | b'-' | b'_' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect();
-    let path = format!("{}?about={escaped}", paths::EXPLAIN);
+    let path = format!("{}?about={}", paths::EXPLAIN, escaped(about));
     let explanation: Explanation = client::ask(target, Method::GET, &path)?;
     print(&explanation, json, || {
         judgements::explain_text(&explanation, paint)

@@ -80,7 +80,7 @@ pub mod paths {
     /// `GET`: [`Blocks`](super::Blocks); `DELETE`: takes all back; [`Lifted`](super::Lifted).
     pub const BLOCKS: &str = "/v1/blocks";
     /// `DELETE`: takes back what is in force against an address; [`Lifted`](super::Lifted).
-    pub const BLOCK: &str = "/v1/blocks/{address}";
+    pub const BLOCK: &str = "/v1/blocks/{whose}";
     /// `GET`, with `?about=ADDRESS|NUMBER|CALL`: [`Explanation`](super::Explanation).
     pub const EXPLAIN: &str = "/v1/explain";
     /// `GET`, `POST` (on) and `DELETE` (off), with an [`AttackQuery`](super::AttackQuery):

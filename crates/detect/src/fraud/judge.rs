@@ -72,6 +72,8 @@ pub struct Attempt<'a> {
     pub foreign_number: bool,
     /// Whether the caller gave the PIN.
     pub pin: bool,
+    /// Whether the caller's password may be in other hands.
+    pub suspect: bool,
     /// Whether it is an emergency call.
     pub emergency: bool,
 }
@@ -422,7 +424,8 @@ impl Judge {
         let why = if rang {
             Some(Why::Wangiri)
         } else {
-            self.why_not(at, pot, country, tells, destination)
+            let suspect = attempt.suspect.then_some(Why::Suspect);
+            suspect.or_else(|| self.why_not(at, pot, country, tells, destination))
         };
         self.recent.note(at, value, why.is_some());
         let stop = why.map(|why| {

@@ -65,6 +65,8 @@ pub enum Why {
     Paid,
     /// The tenant's own list denies it.
     Policy,
+    /// The caller's password may be in other hands.
+    Suspect,
     /// It rang here once.
     Wangiri,
 }
@@ -80,6 +82,7 @@ impl Why {
             Why::New => "new",
             Why::Paid => "paid",
             Why::Policy => "policy",
+            Why::Suspect => "suspect",
             Why::Wangiri => "wangiri",
         }
     }
@@ -126,7 +129,8 @@ impl Verdict {
         for words in self.tells.words() {
             finding.note("tell", Value::Word(words));
         }
-        let percent = 40 + 20 * self.tells.count().min(3) as u8;
+        let tells = self.tells.count() + 2 * u32::from(self.why == Some(Why::Suspect));
+        let percent = 40 + 20 * tells.min(3) as u8;
         finding.confidence = Confidence::new(percent.min(95));
         finding.expires = at + Duration::from_secs(24 * 3600);
         Some(finding)
@@ -201,6 +205,10 @@ impl Told<'_> {
             Why::New => write!(text, "nobody here is known to call there"),
             Why::Paid => write!(text, "nobody has vouched for it"),
             Why::Policy => write!(text, "the list of this tenant denies it"),
+            Why::Suspect => write!(
+                text,
+                "the caller's password may be in other hands, and nobody has vouched for it"
+            ),
             Why::Wangiri => write!(
                 text,
                 "it rang here without talking, to be called back dearly"

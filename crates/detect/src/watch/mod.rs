@@ -359,6 +359,19 @@ impl Watch {
         })
     }
 
+    /// Takes back what is in force against an account, as `user@realm` or just its user. Always
+    /// works. How many.
+    pub fn lift_account(&mut self, account: &str) -> usize {
+        let whole = Name::new(self.key, account.as_bytes());
+        self.lift(|decision| match decision.against() {
+            Subject::Account(name) | Subject::AccountFrom(name, _) => {
+                let rest = name.reveal().strip_prefix(account.as_bytes());
+                *name == whole || rest.is_some_and(|rest| rest.starts_with(b"@"))
+            }
+            _ => false,
+        })
+    }
+
     /// Takes back everything. How many.
     pub fn lift_all(&mut self) -> usize {
         self.lift(|_| true)

@@ -30,7 +30,7 @@ use super::callers;
 use crate::capture::request::{self, CaptureError};
 use crate::clock::unix_now;
 use crate::entropy::SystemEntropy;
-use crate::judge::Question;
+use crate::judge::{Lifting, Question};
 use crate::run::ReloadError;
 use crate::run::shared::{Shared, Wish, WorkerSilent};
 use crate::{doctor, view};
@@ -224,19 +224,20 @@ async fn blocks(State(shared): Edge) -> Answer<Blocks> {
 }
 
 async fn lift_all(State(shared): Edge) -> Answer<Lifted> {
-    let lifted = shared
-        .judge
-        .ask(|answer| Question::Lift(None, answer))
-        .await;
-    let lifted = lifted.ok_or_else(Fault::no_judge)?;
-    Ok(Json(Lifted { lifted }))
+    take_back(&shared, Lifting::All).await
 }
 
-async fn lift(State(shared): Edge, Path(address): Path<String>) -> Answer<Lifted> {
-    let address = address
-        .parse()
-        .map_err(|_| Fault::bad_request("this is no address", "`ringfence blocks` shows them"))?;
-    let question = |answer| Question::Lift(Some(address), answer);
+/// Against an address, or else an account.
+async fn lift(State(shared): Edge, Path(whose): Path<String>) -> Answer<Lifted> {
+    let whose = match whose.parse() {
+        Ok(address) => Lifting::Address(address),
+        Err(_) => Lifting::Account(whose),
+    };
+    take_back(&shared, whose).await
+}
+
+async fn take_back(shared: &Shared, whose: Lifting) -> Answer<Lifted> {
+    let question = |answer| Question::Lift(whose, answer);
     let lifted = shared.judge.ask(question).await;
     let lifted = lifted.ok_or_else(Fault::no_judge)?;
     Ok(Json(Lifted { lifted }))

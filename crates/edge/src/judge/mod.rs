@@ -62,7 +62,7 @@ pub(crate) enum Work {
     /// The configuration: who is the customer's own, and what is enforced.
     Plan(Arc<Plan>, Modes, Vec<Scenario>),
     /// A registration that an earlier process saw.
-    Place(IpAddr, Box<str>),
+    Place(IpAddr, Name),
     /// A question.
     Ask(Question),
     /// End.
@@ -75,8 +75,8 @@ pub(crate) enum Question {
     Incidents(oneshot::Sender<Vec<Judgement>>),
     /// What is in force.
     Blocks(oneshot::Sender<Vec<Judgement>>),
-    /// Take back what is in force against an address, or all of it.
-    Lift(Option<IpAddr>, oneshot::Sender<u64>),
+    /// Take back what is in force against an address or an account, or all of it.
+    Lift(Lifting, oneshot::Sender<u64>),
     /// The scenarios, after the mode of one was changed if one is named. `None`: there is no such.
     Scenarios(
         Option<(String, Mode)>,
@@ -84,6 +84,14 @@ pub(crate) enum Question {
     ),
     /// What is known of an address.
     Explain(IpAddr, oneshot::Sender<Explanation>),
+}
+
+/// Against whom something is taken back.
+pub(crate) enum Lifting {
+    All,
+    Address(IpAddr),
+    /// `user@realm`, or just the user.
+    Account(String),
 }
 
 /// What is counted around the judge.
@@ -142,9 +150,10 @@ impl JudgeSender {
     }
 
     /// Tells of a registration that an earlier process saw, while the judge does not run yet.
-    pub(crate) fn note_place(&self, address: IpAddr, account: &str) {
+    pub(crate) fn note_place(&self, address: IpAddr, user: &str, realm: &str) {
+        let account = Name::of_account(self.key, user.as_bytes(), realm);
         // What finds no room is own again with its next refresh.
-        let _ = self.queue.try_send(Work::Place(address, account.into()));
+        let _ = self.queue.try_send(Work::Place(address, account));
     }
 
     /// Tells or asks something that must not be lost. Waits for room: not for workers.
@@ -333,7 +342,6 @@ impl Judge {
                 self.changed = true;
             }
             Work::Place(address, account) => {
-                let account = Name::new(self.ends.key, account.as_bytes());
                 if let Some(ledger) = &mut self.ledger {
                     ledger.place(now, self.anchor.unix_time(now), address, account);
                 }
@@ -382,10 +390,11 @@ impl Judge {
             Question::Explain(address, answer) => {
                 let _ = answer.send(words.explain(now, &self.watch, address));
             }
-            Question::Lift(address, answer) => {
-                let lifted = match address {
-                    Some(address) => self.watch.lift_address(address),
-                    None => self.watch.lift_all(),
+            Question::Lift(whose, answer) => {
+                let lifted = match whose {
+                    Lifting::All => self.watch.lift_all(),
+                    Lifting::Address(address) => self.watch.lift_address(address),
+                    Lifting::Account(account) => self.watch.lift_account(&account),
                 };
                 // Before the answer: whoever was told that it is lifted can rely on it.
                 self.say(now);

@@ -13,8 +13,7 @@ use ringfence_base::{HashKey, Instant, KeyedMap};
 use ringfence_detect::decision::{Action, Decision};
 use ringfence_detect::finding::Subject;
 use ringfence_detect::own::{NeverBan, place_of};
-use ringfence_detect::watch::pair_of;
-use ringfence_session::sighting::LimitedPairs;
+use ringfence_session::sighting::Measures;
 
 use super::firewall::Wanted;
 use crate::sources::Sources;
@@ -32,7 +31,7 @@ pub struct Shield {
     never: Option<NeverBan>,
     blocked: KeyedMap<IpAddr, Instant>,
     slowed: KeyedMap<IpAddr, Instant>,
-    limited: Arc<LimitedPairs>,
+    measures: Arc<Measures>,
 }
 
 impl Shield {
@@ -42,14 +41,13 @@ impl Shield {
             never: None,
             blocked: key.map(),
             slowed: key.map(),
-            limited: Arc::new(key.map()),
+            measures: Arc::new(Measures::none(key)),
         }
     }
 
     /// Carries `decisions` out, except against what is in `never`.
     pub fn new(key: HashKey, decisions: &[Decision], never: NeverBan) -> Shield {
         let mut shield = Shield::open(key);
-        let mut limited: LimitedPairs = key.map();
         for decision in decisions.iter().filter(|decision| decision.is_enforced()) {
             let until = decision.until();
             match (decision.against(), decision.action()) {
@@ -60,13 +58,10 @@ impl Shield {
                 (Subject::Address(address), Action::Tarpit | Action::Limit { .. }) => {
                     shield.slowed.insert(place_of(*address), until);
                 }
-                (Subject::AccountFrom(account, address), Action::Limit { per_minute }) => {
-                    limited.insert(pair_of(key, *account, *address), per_minute);
-                }
                 _ => {}
             }
         }
-        shield.limited = Arc::new(limited);
+        shield.measures = Arc::new(Measures::of(key, decisions));
         shield.never = Some(never);
         shield
     }
@@ -146,9 +141,9 @@ impl Gate {
         self.sources = sources;
     }
 
-    /// Which accounts are limited where.
-    pub fn limited(&mut self) -> &Arc<LimitedPairs> {
-        &self.shield.load().limited
+    /// What is in force against accounts.
+    pub fn measures(&mut self) -> &Arc<Measures> {
+        &self.shield.load().measures
     }
 
     /// Whether something from `address` may pass.

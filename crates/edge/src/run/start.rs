@@ -323,12 +323,12 @@ fn restore_registrations(
             .find(|group| group.key == registered.group);
         let user = group.and_then(|group| {
             let index = group.index_of(registered.user.as_bytes())?;
-            group.user(index)
+            Some((group.user(index)?, &group.realm))
         });
-        if let Some(user) = user {
+        if let Some((user, realm)) = user {
             // The judge does not run yet: no more than it has room for.
             for binding in registered.bindings.iter().take(2) {
-                judge.note_place(binding.flow.remote.ip(), &registered.user);
+                judge.note_place(binding.flow.remote.ip(), &registered.user, realm);
             }
             user.line.restore(registered.bindings);
         }

@@ -25,7 +25,7 @@ use ringfence_session::core::{Core, Input};
 use ringfence_session::event::Event;
 use ringfence_session::plan::PeerKind;
 use ringfence_session::refusal::RefusalReason;
-use ringfence_session::sighting::LimitedPairs;
+use ringfence_session::sighting::Measures;
 use ringfence_sip::Index;
 
 use crate::clock::{Clock, anchor_is_off};
@@ -125,7 +125,7 @@ pub(crate) struct Worker {
     tap: Tap,
     gate: Gate,
     judge: JudgeSender,
-    limited: Arc<LimitedPairs>,
+    measures: Arc<Measures>,
     udp: UdpSignalling,
     media: MediaSockets,
     streams: Streams,
@@ -186,7 +186,7 @@ impl Worker {
             core,
             router,
             tap: Tap::new(setup.tap, anchor, &plan),
-            limited: Arc::clone(gate.limited()),
+            measures: Arc::clone(gate.measures()),
             gate,
             judge: setup.judge,
             udp,
@@ -418,10 +418,10 @@ impl Worker {
                 what: What::StreamWithoutMessage,
             });
         }
-        let limited = self.gate.limited();
-        if !Arc::ptr_eq(limited, &self.limited) {
-            self.limited = Arc::clone(limited);
-            self.core.limit_accounts(Arc::clone(limited));
+        let measures = self.gate.measures();
+        if !Arc::ptr_eq(measures, &self.measures) {
+            self.measures = Arc::clone(measures);
+            self.core.set_measures(Arc::clone(measures));
         }
         self.counters.dropped_by_judge = self.gate.dropped;
     }

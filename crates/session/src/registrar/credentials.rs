@@ -91,7 +91,7 @@ impl Core {
         let named = credentials_for(message, &group.realm).map(|given| given.username);
         let named = named.or_else(|| unverifiable(message).map(|(named, _)| named));
         let named = named.unwrap_or_default();
-        if !named.is_empty() && self.is_tried_too_often(now, flow, named) {
+        if !named.is_empty() && self.is_tried_too_often(now, flow, named, &group.realm) {
             // Nothing is verified and nothing is answered: no guess is one.
             self.refuse(*flow, RefusalReason::Credentials);
             return None;
@@ -100,21 +100,21 @@ impl Core {
             Verdict::Proved(caller) => return Some(caller),
             Verdict::Replayed => {
                 let outcome = CredentialsOutcome::Replayed;
-                self.see_credentials(now, flow, message, named, outcome);
+                self.see_credentials(now, flow, message, (named, &group.realm), outcome);
                 true
             }
             Verdict::Stale => {
                 let outcome = CredentialsOutcome::Stale;
-                self.see_credentials(now, flow, message, named, outcome);
+                self.see_credentials(now, flow, message, (named, &group.realm), outcome);
                 true
             }
             Verdict::Wrong(outcome) => {
-                self.see_credentials(now, flow, message, named, outcome);
+                self.see_credentials(now, flow, message, (named, &group.realm), outcome);
                 self.refuse(*flow, RefusalReason::Credentials);
                 false
             }
             Verdict::Missing => {
-                self.see_challenged(now, flow, message);
+                self.see_challenged(now, flow, message, &group.realm);
                 false
             }
         };

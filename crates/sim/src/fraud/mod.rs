@@ -168,6 +168,7 @@ impl<'s> Tenant<'s> {
             caller: call.caller,
             foreign_number: call.foreign_number,
             pin: false,
+            suspect: false,
             emergency: false,
         };
         let mut verdict = self.judge.judge(&attempt);

@@ -14,7 +14,7 @@ use ringfence_detect::finding::Subject;
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::name::Name;
 use ringfence_detect::own::{Network as OwnNetwork, place_of};
-use ringfence_detect::watch::{Limits as WatchLimits, Watch, pair_of};
+use ringfence_detect::watch::{Limits as WatchLimits, Watch};
 use ringfence_session::core::{Core, CoreConfig, Input};
 use ringfence_session::methods::Methods;
 use ringfence_session::plan::{
@@ -22,6 +22,7 @@ use ringfence_session::plan::{
     Strangers, Tenant, TenantId,
 };
 use ringfence_session::registrar::group::{Bounds, Digests, PhoneGroup, PhoneUser};
+use ringfence_session::sighting::Measures;
 use ringfence_sip::Index;
 use ringfence_sip::digest::{Algorithm, Answer, Ha1, strongest};
 
@@ -188,24 +189,14 @@ impl House {
         answers
     }
 
-    /// Tells the core which accounts are limited where.
+    /// Tells the core what is in force against accounts.
     fn limit(&mut self) {
-        let mut limited = self.key.map();
-        if self.rules == Rules::Edge {
-            let enforced = self
-                .watch
-                .in_force()
-                .iter()
-                .filter(|each| each.is_enforced());
-            for decision in enforced {
-                if let (Subject::AccountFrom(account, address), Action::Limit { per_minute }) =
-                    (decision.against(), decision.action())
-                {
-                    limited.insert(pair_of(self.key, *account, *address), per_minute);
-                }
-            }
-        }
-        self.core.limit_accounts(Arc::new(limited));
+        let in_force = match self.rules {
+            Rules::Edge => self.watch.in_force(),
+            _ => &[],
+        };
+        let measures = Measures::of(self.key, in_force);
+        self.core.set_measures(Arc::new(measures));
     }
 
     /// Whether something from `address` is heard: what the edge's shield does.

@@ -37,6 +37,7 @@ impl Tenant {
             caller: 7,
             foreign_number: false,
             pin: false,
+            suspect: false,
             emergency: false,
         }
     }
@@ -87,6 +88,30 @@ fn the_first_day_has_its_priors() {
     first(SATELLITE, (Decision::AskPin, Some("paid")));
     first("+19005550100", (Decision::AskPin, Some("paid")));
     first("+9991234567", (Decision::AskPin, Some("paid")));
+}
+
+#[test]
+fn a_caller_whose_password_may_be_stolen_needs_the_pin_for_what_costs() {
+    let mut tenant = Tenant::new();
+    let stolen = |tenant: &Tenant, called: &'static str, pin| Attempt {
+        suspect: true,
+        pin,
+        ..tenant.attempt(called)
+    };
+    for (called, pin, decision) in [
+        (BRITAIN, false, Decision::AskPin),
+        (BRITAIN, true, Decision::Allow),
+        ("+13305550100", false, Decision::Allow),
+    ] {
+        let attempt = stolen(&tenant, called, pin);
+        let verdict = tenant.judge.judge(&attempt);
+        assert_eq!(verdict.decision, decision, "{called}");
+        if decision == Decision::AskPin {
+            assert_eq!(verdict.why, Some(Why::Suspect));
+            assert!(verdict.sentence.contains("in other hands"));
+        }
+    }
+    assert_eq!(tenant.ask(BRITAIN).decision, Decision::Allow, "the others");
 }
 
 #[test]
