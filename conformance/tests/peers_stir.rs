@@ -186,7 +186,10 @@ fn a_signed_call_reaches_the_phone_system_verified_rfc8224_6_2() {
         let records = scene.edge.ask(&["calls", "--records", "100"]);
         let records = records.unwrap_or_default().to_string();
         let said = |words: &str| records.contains(words);
-        said("caller verified, attestation A") && said("the token names another caller")
+        said("caller verified, attestation A")
+            && said("the token names another caller")
+            && said(r#""attestation":"A""#)
+            && said(r#""verstat":"TN-Validation-Failed""#)
     })
     .expect("records that say it");
 }

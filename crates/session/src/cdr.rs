@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use ringfence_base::UnixTime;
 use ringfence_base::net::Transport;
+use ringfence_stir::{Attestation, Verdict, Verstat};
 
 use crate::call_id::CallId;
 
@@ -47,6 +48,32 @@ pub struct Cdr {
     pub ended_by: EndedBy,
     /// The rule that decided: `trunk carrier-a -> site summit -> pbx main`, or why it was refused.
     pub rule: String,
+    /// What came of verifying the caller (STIR/SHAKEN), where that was asked for.
+    pub caller_id: Option<CallerId>,
+}
+
+/// Who answers for the calling number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerId {
+    /// `TN-Validation-Passed`, `TN-Validation-Failed` or `No-TN-Validation` (3GPP TS 24.229
+    /// §7.2A.20).
+    pub verstat: Verstat,
+    /// How far the signer answers for the caller, of a number that passed (RFC 8588 §4).
+    pub attestation: Option<Attestation>,
+    /// The signer's name for where the call came from, likewise: what a traceback asks for. Written
+    /// by the signer.
+    pub origid: Option<String>,
+}
+
+impl CallerId {
+    /// What `verdict` says.
+    pub(crate) fn of(verdict: &Verdict) -> CallerId {
+        CallerId {
+            verstat: verdict.verstat(),
+            attestation: verdict.attest,
+            origid: verdict.origid.clone(),
+        }
+    }
 }
 
 /// One side of a call.

@@ -8,7 +8,7 @@ use ringfence_sip::{HeaderName, Method};
 use crate::access::Candidates;
 use crate::call::{Call, CallKey, Phase, Side, Stage};
 use crate::causes;
-use crate::cdr::{Cdr, Direction, EndedBy, LegRecord, Outcome};
+use crate::cdr::{CallerId, Cdr, Direction, EndedBy, LegRecord, Outcome};
 use crate::core::Core;
 use crate::event::Event;
 use crate::incoming::Reply;
@@ -275,6 +275,11 @@ impl Core {
                 .unwrap_or_else(|| causes::q850_of_status(status)),
             ended_by,
             rule: call.route.rule.clone(),
+            caller_id: call
+                .identity
+                .verified
+                .as_deref()
+                .map(|verified| CallerId::of(&verified.verdict)),
         };
         let since = call.facts.answered_at.filter(|_| answered);
         if let Some(seen) = self.seen_as(call) {
@@ -418,6 +423,7 @@ impl Core {
                 Some(why) => format!("refused: {why}"),
                 None => format!("refused: {}", explanation(refused.reason)),
             },
+            caller_id: attempt.verdict.as_ref().map(CallerId::of),
         };
         self.emit(Event::CallEnded(Box::new(cdr)));
     }

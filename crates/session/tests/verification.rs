@@ -21,7 +21,8 @@ use ringfence_session::signing::Signing;
 use ringfence_session::verification::{PARKED_MAX, Verification, Verifying, VerstatForm, WAIT};
 use ringfence_sip::HeaderName;
 use ringfence_stir::{
-    Attestation, Claims, Dest, Expected, Guard, Orig, Progress, Signer, Trust, TrustRoots, Verifier,
+    Attestation, Claims, Dest, Expected, Guard, Orig, Progress, Signer, Trust, TrustRoots,
+    Verifier, Verstat,
 };
 use support::*;
 
@@ -158,6 +159,10 @@ fn a_call_waits_for_its_certificate_and_goes_on_verified_rfc8224_6_2() {
     let rule = &world.cdrs[0].rule;
     let said = format!("(caller verified, attestation B, origid {ORIGID})");
     assert!(rule.contains(&said), "{rule}");
+    let caller = world.cdrs[0].caller_id.as_ref().expect("a verdict");
+    assert_eq!(caller.verstat, Verstat::Passed);
+    assert_eq!(caller.attestation, Some(Attestation::B));
+    assert_eq!(caller.origid.as_deref(), Some(ORIGID));
 }
 
 #[test]
@@ -266,6 +271,11 @@ fn a_failure_is_refused_with_its_status_where_policy_says_so_rfc8224_6_2_2() {
         world.take(CARRIER, status);
         assert!(!world.sent.iter().any(|sent| sent.is("INVITE")));
         assert_eq!(world.cdrs[0].outcome, Outcome::Refused);
+        let caller = world.cdrs[0].caller_id.as_ref().expect("a verdict");
+        assert_eq!(
+            (caller.verstat, caller.attestation),
+            (Verstat::Failed, None)
+        );
         let rule = world.cdrs[0].rule.clone();
         assert!(
             rule.starts_with("refused: the caller's identity fails: "),

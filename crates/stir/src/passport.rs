@@ -62,6 +62,17 @@ pub enum Attestation {
     C,
 }
 
+impl Attestation {
+    /// As the claim has it (RFC 8588 §4).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Attestation::A => "A",
+            Attestation::B => "B",
+            Attestation::C => "C",
+        }
+    }
+}
+
 /// One identity: a number or a URI (RFC 8225 §5.2.1).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

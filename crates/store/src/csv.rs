@@ -44,13 +44,25 @@ pub fn line(record: &CallRecord) -> String {
     line.plain(record.q850);
     line.text(&record.ended_by);
     line.text(&record.rule);
+    let caller = record.caller_id.as_ref();
+    line.text(caller.map_or("", |caller| &caller.verstat));
+    line.text(
+        caller
+            .and_then(|caller| caller.attestation.as_deref())
+            .unwrap_or_default(),
+    );
+    line.text(
+        caller
+            .and_then(|caller| caller.origid.as_deref())
+            .unwrap_or_default(),
+    );
     line.leg(Some(&record.ingress));
     line.leg(record.egress.as_ref());
     line.text.push_str("\r\n");
     line.text
 }
 
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 20] = [
     "id",
     "tenant",
     "site",
@@ -68,6 +80,9 @@ const COLUMNS: [&str; 17] = [
     "q850",
     "ended_by",
     "rule",
+    "verstat",
+    "attestation",
+    "origid",
 ];
 
 const LEG_COLUMNS: [&str; 13] = [

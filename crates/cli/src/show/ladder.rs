@@ -90,7 +90,7 @@ fn append_record(out: &mut String, record: Option<&CallRecord>) {
         record.q850,
         record.ended_by,
     );
-    let _ = writeln!(out, "rule  {}", record.rule);
+    let _ = writeln!(out, "rule  {}", Escaped(record.rule.as_bytes()));
     for (name, leg) in [
         ("caller", Some(&record.ingress)),
         ("callee", record.egress.as_ref()),
@@ -106,7 +106,7 @@ fn append_record(out: &mut String, record: Option<&CallRecord>) {
             let _ = write!(
                 out,
                 "; {} {}: {} packets, {} lost, jitter {:.1} ms, MOS {}",
-                media.codec,
+                Escaped(media.codec.as_bytes()),
                 match (&media.srtp, media.srtp_refused) {
                     (Some(suite), _) => suite,
                     (None, true) => "plain RTP, SRTP refused with 488,",

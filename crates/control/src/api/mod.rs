@@ -39,7 +39,7 @@ pub use line::{
     ProofKind, Seen, judge,
 };
 pub use phones::{Phone, PhoneContact, Phones};
-pub use record::{CallRecord, RecordLeg, RecordMedia, Records};
+pub use record::{CallRecord, RecordCallerId, RecordLeg, RecordMedia, Records};
 pub use registration::{OtherBinding, Registration, Registrations, judge_registration};
 pub use reload::{ChangeView, Reload};
 pub use route::{RouteAnswer, RouteOutcome, RouteQuery, RouteStep, RouteWay};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ringfence_session::cdr::{Cdr, LegRecord, MediaRecord};
+use ringfence_session::cdr::{CallerId, Cdr, LegRecord, MediaRecord};
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
@@ -53,10 +53,34 @@ pub struct CallRecord {
     pub ended_by: String,
     /// The rule that decided.
     pub rule: String,
+    /// What came of verifying the caller (STIR/SHAKEN), where that was asked for.
+    #[serde(default)]
+    pub caller_id: Option<RecordCallerId>,
     /// The caller's side.
     pub ingress: RecordLeg,
     /// The callee's side, if one was started.
     pub egress: Option<RecordLeg>,
+}
+
+/// Who answers for the calling number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordCallerId {
+    /// `TN-Validation-Passed`, `TN-Validation-Failed` or `No-TN-Validation`.
+    pub verstat: String,
+    /// `A`, `B` or `C`, of a number that passed.
+    pub attestation: Option<String>,
+    /// The signer's name for where the call came from. Written by the signer.
+    pub origid: Option<String>,
+}
+
+impl From<&CallerId> for RecordCallerId {
+    fn from(caller: &CallerId) -> RecordCallerId {
+        RecordCallerId {
+            verstat: caller.verstat.as_str().to_owned(),
+            attestation: caller.attestation.map(|level| level.as_str().to_owned()),
+            origid: caller.origid.clone(),
+        }
+    }
 }
 
 /// One side of a call.
@@ -132,6 +156,7 @@ impl From<&Cdr> for CallRecord {
             q850: cdr.q850,
             ended_by: cdr.ended_by.as_str().to_owned(),
             rule: cdr.rule.clone(),
+            caller_id: cdr.caller_id.as_ref().map(RecordCallerId::from),
             ingress: RecordLeg::from(&cdr.ingress),
             egress: cdr.egress.as_ref().map(RecordLeg::from),
         }

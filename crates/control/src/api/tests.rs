@@ -9,6 +9,7 @@ use ringfence_session::call_id::CallId;
 use ringfence_session::cdr;
 use ringfence_session::usage::Health;
 use ringfence_session::view;
+use ringfence_stir::{Attestation, Verstat};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -109,6 +110,11 @@ pub(crate) fn sample_cdr() -> cdr::Cdr {
         q850: 16,
         ended_by: cdr::EndedBy::Caller,
         rule: "trunk.carrier-a -> site.summit -> pbx.main".into(),
+        caller_id: Some(cdr::CallerId {
+            verstat: Verstat::Passed,
+            attestation: Some(Attestation::B),
+            origid: Some("7f4a".into()),
+        }),
     }
 }
 

@@ -260,6 +260,7 @@ pub(crate) mod tests {
             q850: 1,
             ended_by: EndedBy::Edge,
             rule: "none".into(),
+            caller_id: None,
         })
     }
 

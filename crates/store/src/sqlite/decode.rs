@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use ringfence_base::UnixTime;
-use ringfence_control::api::{CallRecord, RecordLeg, RecordMedia, Timestamp};
+use ringfence_control::api::{CallRecord, RecordCallerId, RecordLeg, RecordMedia, Timestamp};
 use ringfence_session::call_id::CallId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -18,6 +18,7 @@ macro_rules! select {
         concat!(
             "SELECT sequence, id, tenant, site, direction, caller, callee, emergency, ",
             "started, ringing, answered, ended, outcome, status, q850, ended_by, rule, ",
+            "verstat, attestation, origid, ",
             "ingress_peer, ingress_call_id, ingress_local_tag, ingress_remote_tag, ",
             "ingress_remote, ingress_transport, ingress_status, ingress_codec, ",
             "ingress_srtp, ingress_packets_received, ingress_packets_sent, ",
@@ -43,8 +44,8 @@ pub(super) const BY_ID: &str = select!("WHERE id = ?1 ORDER BY sequence DESC LIM
 pub(super) const BY_ID_OF_TENANT: &str =
     select!("WHERE id = ?1 AND tenant = ?2 ORDER BY sequence DESC LIMIT 1");
 
-const INGRESS: usize = 17;
-const EGRESS: usize = 33;
+const INGRESS: usize = 20;
+const EGRESS: usize = 36;
 
 /// The records of a query's rows.
 pub(super) fn all(rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<Stored>, QueryError> {
@@ -76,6 +77,7 @@ fn record(row: &Columns<'_>) -> Result<Stored, QueryError> {
         q850: row.small(14, "q850")?,
         ended_by: row.text(15)?,
         rule: row.text(16)?,
+        caller_id: caller_id(row)?,
         ingress: leg(row, INGRESS)?.ok_or_else(|| row.damaged("ingress leg"))?,
         egress: leg(row, EGRESS)?,
     };
@@ -83,6 +85,17 @@ fn record(row: &Columns<'_>) -> Result<Stored, QueryError> {
         sequence: row.sequence(),
         record,
     })
+}
+
+fn caller_id(row: &Columns<'_>) -> Result<Option<RecordCallerId>, QueryError> {
+    let Some(verstat) = row.maybe::<String>(17)? else {
+        return Ok(None);
+    };
+    Ok(Some(RecordCallerId {
+        verstat,
+        attestation: row.maybe(18)?,
+        origid: row.maybe(19)?,
+    }))
 }
 
 fn leg(row: &Columns<'_>, at: usize) -> Result<Option<RecordLeg>, QueryError> {

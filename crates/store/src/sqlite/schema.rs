@@ -8,13 +8,14 @@ use sqlx::{Connection, SqliteConnection};
 use crate::error::OpenError;
 
 /// Step n brings a database of version n to version n + 1.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     FIRST,
     REGISTRATIONS,
     JUDGEMENTS,
     SRTP_REFUSED,
     PREFERENCES,
     CALLERS,
+    CALLER_ID,
 ];
 
 /// Both legs stand in the row of their call: one insert for a record, no join for a page.
@@ -156,6 +157,13 @@ CREATE TABLE known_callers (
     called INTEGER,
     PRIMARY KEY (tenant, caller)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What came of verifying the caller.
+const CALLER_ID: &str = "
+ALTER TABLE calls ADD COLUMN verstat TEXT;
+ALTER TABLE calls ADD COLUMN attestation TEXT;
+ALTER TABLE calls ADD COLUMN origid TEXT;
 ";
 
 /// Brings the tables up to date, a transaction for each step.

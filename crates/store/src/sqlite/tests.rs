@@ -9,8 +9,9 @@ use ringfence_base::WorkerIndex;
 use ringfence_base::net::Transport;
 use ringfence_control::api::CallRecord;
 use ringfence_detect::callers::{CallerKey, Kept};
-use ringfence_session::cdr::{Cdr, Direction, EndedBy, LegRecord, MediaRecord, Outcome};
+use ringfence_session::cdr::{CallerId, Cdr, Direction, EndedBy, LegRecord, MediaRecord, Outcome};
 use ringfence_session::view::{CallState, CallView, LegView};
+use ringfence_stir::{Attestation, Verstat};
 
 use super::*;
 
@@ -69,6 +70,11 @@ fn cdr(number: u32, tenant: &str) -> Cdr {
         q850: 16,
         ended_by: EndedBy::Caller,
         rule: "trunk.carrier-a -> site.summit -> pbx.main".into(),
+        caller_id: number.is_multiple_of(2).then(|| CallerId {
+            verstat: Verstat::Passed,
+            attestation: Some(Attestation::A),
+            origid: Some("7f4a".into()),
+        }),
     }
 }
 
@@ -421,7 +427,7 @@ async fn what_is_no_database_or_of_a_newer_program_is_refused() {
             error,
             OpenError::TooNew {
                 found: 99,
-                known: 6
+                known: 7
             }
         ),
         "{error:?}"

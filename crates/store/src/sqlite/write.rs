@@ -9,6 +9,7 @@ use ringfence_base::UnixTime;
 use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::{Cdr, LegRecord};
 use ringfence_session::view::{CallView, LegView};
+use ringfence_stir::Attestation;
 use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -198,7 +199,7 @@ fn bind_key(values: &mut Values<'_>, cdr: &&Cdr) {
 const INSERT_ENDED: &str = "
 INSERT INTO calls
     (id, started, tenant, site, direction, caller, callee, emergency, ringing, answered, ended,
-     outcome, status, q850, ended_by, rule,
+     outcome, status, q850, ended_by, rule, verstat, attestation, origid,
      ingress_peer, ingress_call_id, ingress_local_tag, ingress_remote_tag, ingress_remote,
      ingress_transport, ingress_status, ingress_codec, ingress_srtp, ingress_packets_received,
      ingress_packets_sent, ingress_packets_lost, ingress_packets_refused, ingress_jitter_us,
@@ -224,6 +225,14 @@ fn bind_ended(values: &mut Values<'_>, cdr: &&Cdr) {
     values.push_bind(i64::from(cdr.q850));
     values.push_bind(cdr.ended_by.as_str());
     values.push_bind(&cdr.rule);
+    let caller = cdr.caller_id.as_ref();
+    values.push_bind(caller.map(|caller| caller.verstat.as_str()));
+    values.push_bind(
+        caller
+            .and_then(|caller| caller.attestation)
+            .map(Attestation::as_str),
+    );
+    values.push_bind(caller.and_then(|caller| caller.origid.as_deref()));
     bind_leg(values, Some(&cdr.ingress));
     bind_leg(values, cdr.egress.as_ref());
 }
