@@ -13,6 +13,7 @@ pub mod baresip;
 pub mod edge;
 pub mod kamailio;
 pub mod media;
+pub mod namespace;
 pub mod nat;
 pub mod net;
 pub mod process;

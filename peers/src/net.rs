@@ -2,7 +2,8 @@
 //!
 //! A run claims two neighbouring /24 networks inside 127/8, one for each side of the fence. No
 //! other run uses them, so ports can be chosen freely, and a text or a packet of one side that
-//! shows up on the other is recognised by its address.
+//! shows up on the other is recognised by its address. In a namespace of its own
+//! ([`crate::namespace`]) a run has networks of 10/8 instead, which cables carry.
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 
@@ -18,10 +19,11 @@ const SIP_PORTS: [u16; 3] = [5_060, 15_060, 25_060];
 /// Two networks that are this run's alone.
 #[derive(Debug)]
 pub struct Network {
+    first: u8,
     second: u8,
     third: u8,
     sip_port: u16,
-    _mark: UdpSocket,
+    _mark: Option<UdpSocket>,
 }
 
 impl Network {
@@ -42,10 +44,11 @@ impl Network {
                 let probe = Ipv4Addr::new(127, second, third, 1);
                 if let Some(sip_port) = SIP_PORTS.into_iter().find(|port| free(probe, *port)) {
                     return Ok(Network {
+                        first: 127,
                         second,
                         third,
                         sip_port,
-                        _mark: mark,
+                        _mark: Some(mark),
                     });
                 }
             }
@@ -53,24 +56,35 @@ impl Network {
         bail!("no free network on loopback")
     }
 
+    /// Two networks inside 10/8, for programs in namespaces of their own: nobody else is there.
+    pub fn of_a_namespace() -> Network {
+        Network {
+            first: 10,
+            second: 77,
+            third: 0,
+            sip_port: SIP_PORTS[0],
+            _mark: None,
+        }
+    }
+
     /// Host `host` of the outside network.
     pub fn outside(&self, host: u8) -> Ipv4Addr {
-        Ipv4Addr::new(127, self.second, self.third, host)
+        Ipv4Addr::new(self.first, self.second, self.third, host)
     }
 
     /// Host `host` of the inside network.
     pub fn inside(&self, host: u8) -> Ipv4Addr {
-        Ipv4Addr::new(127, self.second, self.third + 1, host)
+        Ipv4Addr::new(self.first, self.second, self.third + 1, host)
     }
 
     /// What every inside address starts with, dot included.
     pub fn inside_prefix(&self) -> String {
-        format!("127.{}.{}.", self.second, self.third + 1)
+        format!("{}.{}.{}.", self.first, self.second, self.third + 1)
     }
 
     /// What every outside address starts with, dot included.
     pub fn outside_prefix(&self) -> String {
-        format!("127.{}.{}.", self.second, self.third)
+        format!("{}.{}.{}.", self.first, self.second, self.third)
     }
 
     /// The port for SIP over UDP and TCP.
@@ -110,12 +124,12 @@ pub fn connect_from(local: Ipv4Addr, remote: SocketAddrV4) -> anyhow::Result<Tcp
 }
 
 /// Whether some program has bound `address` (or its port on every address), read from the
-/// kernel's tables so that nothing is sent to it.
+/// kernel's tables so that nothing is sent to it: those of the namespace that this thread is in.
 pub fn is_bound(address: SocketAddrV4, udp: bool) -> bool {
     let table = if udp {
-        "/proc/net/udp"
+        "/proc/thread-self/net/udp"
     } else {
-        "/proc/net/tcp"
+        "/proc/thread-self/net/tcp"
     };
     let text = std::fs::read_to_string(table).unwrap_or_default();
     let little_endian = u32::from_le_bytes(address.ip().octets());
