@@ -5,3 +5,4 @@
 
 pub mod certificates;
 pub mod scene;
+pub mod town;
