@@ -17,13 +17,14 @@ use ringfence_base::{HashKey, Instant, ListenerId, Transport, UnixTime};
 use ringfence_sip::Defects;
 
 use crate::event::{
-    Asked, Attestation, BindingChange, CallRef, CallStep, CredentialsOutcome, Direction, EndedBy,
-    Event, Fingerprint, Forgery, MethodKind, PeerRef, Principal, Proof, Refusal, Shape, SiteRef,
-    Source, Tells, What,
+    Asked, Attestation, BindingChange, CallRef, CallStep, CredentialsOutcome, Direction, Diversion,
+    EndedBy, Event, Fingerprint, Forgery, MethodKind, PeerRef, Principal, Proof, Refusal, Shape,
+    SiteRef, Source, Tells, What,
 };
 use crate::name::{NAME_TEXT_MAX, Name};
 
-/// The version of the records. Whatever changes them changes it.
+/// The version of the records. Whatever changes one changes it; a new kind of record does not, and
+/// is damage to an older program.
 pub const VERSION: u8 = 1;
 /// Most bytes of one record.
 pub const RECORD_BYTES_MAX: usize = 256;
@@ -188,6 +189,7 @@ coded!(CredentialsOutcome {
 coded!(Forgery { ByeWhileTalking = 0, Cseq = 1, Replaces = 2, Source = 3, Tag = 4 });
 coded!(Direction { Inbound = 0, Internal = 1, Outbound = 2 });
 coded!(Attestation { Absent = 0, A = 1, B = 2, C = 3, Invalid = 4 });
+coded!(Diversion { Redirected = 0, Forwarded = 1, FeatureCode = 2 });
 coded!(EndedBy { Caller = 0, Callee = 1, Edge = 2 });
 
 const PLACE: u8 = 0;
@@ -207,6 +209,8 @@ const CALL_RINGING: u8 = 13;
 const CALL_ANSWERED: u8 = 14;
 const CALL_ENDED: u8 = 15;
 const CALL_FAILED: u8 = 16;
+const ASKED_FOR_CREDENTIALS: u8 = 17;
+const DIVERTED: u8 = 18;
 
 const fn tag(what: &What) -> u8 {
     match what {
@@ -221,6 +225,8 @@ const fn tag(what: &What) -> u8 {
         What::Registered { .. } => REGISTERED,
         What::AlienBinding { .. } => ALIEN_BINDING,
         What::Forged { .. } => FORGED,
+        What::AskedForCredentials { .. } => ASKED_FOR_CREDENTIALS,
+        What::Diverted { .. } => DIVERTED,
         What::Call { step, .. } => match step {
             CallStep::Offered { .. } => CALL_OFFERED,
             CallStep::Ringing => CALL_RINGING,
@@ -309,6 +315,15 @@ fn put_what(out: &mut Vec<u8>, what: &What) {
             if let Some(call) = call {
                 put_hash(out, call.raw());
             }
+        }
+        What::AskedForCredentials { method, within } => {
+            out.extend_from_slice(&[method.code(), u8::from(*within)]);
+        }
+        What::Diverted { site, by, to, way } => {
+            number(out, site.raw().into());
+            out.push(way.code());
+            put_name(out, *by);
+            put_name(out, *to);
         }
         What::Call { call, site, step } => {
             put_hash(out, call.raw());
@@ -576,6 +591,16 @@ impl<'a> Bytes<'a> {
                     false => None,
                     true => Some(CallRef::new(self.hash()?)),
                 },
+            },
+            ASKED_FOR_CREDENTIALS => What::AskedForCredentials {
+                method: self.coded("method")?,
+                within: self.flag("within")?,
+            },
+            DIVERTED => What::Diverted {
+                site: SiteRef::new(self.narrow("site")?),
+                way: self.coded("diversion")?,
+                by: self.name(key)?,
+                to: self.name(key)?,
             },
             CALL_OFFERED..=CALL_FAILED => What::Call {
                 call: CallRef::new(self.hash()?),

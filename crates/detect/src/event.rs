@@ -401,6 +401,24 @@ pub enum What {
         /// The call that was aimed at, if there is one.
         call: Option<CallRef>,
     },
+    /// A peer answered a request of ours with 401 or 407, and nobody has given us credentials for it.
+    AskedForCredentials {
+        /// What was asked.
+        method: MethodKind,
+        /// It was inside of a call: the one place where no peer needs to ask.
+        within: bool,
+    },
+    /// A call of the site is sent on to another number, or all of them are to be.
+    Diverted {
+        /// The site.
+        site: SiteRef,
+        /// Whose calls: a number of the site, or who dialled the code.
+        by: Name,
+        /// Where to.
+        to: Name,
+        /// How it was said.
+        way: Diversion,
+    },
     /// A step of a call.
     Call {
         /// The call.
@@ -410,6 +428,28 @@ pub enum What {
         /// The step.
         step: CallStep,
     },
+}
+
+/// How somebody says that calls go elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Diversion {
+    /// The phone or PBX answered a call with 3xx.
+    Redirected,
+    /// The PBX makes the further call itself and says for whom (RFC 5806, RFC 7044).
+    Forwarded,
+    /// A code was dialled that asks the carrier to send all calls there: `*72…`, `*21*…#`.
+    FeatureCode,
+}
+
+impl Diversion {
+    /// Its name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Diversion::Redirected => "redirected",
+            Diversion::Forwarded => "forwarded",
+            Diversion::FeatureCode => "feature code",
+        }
+    }
 }
 
 /// Why a message was refused, as far as it matters here.

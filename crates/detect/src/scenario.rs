@@ -375,6 +375,7 @@ fn numbers(event: &Event) -> Option<(Name, Name)> {
             },
             ..
         } => Some((calling, called)),
+        What::Diverted { by, to, .. } => Some((by, to)),
         _ => None,
     }
 }
@@ -401,7 +402,9 @@ pub fn text(field: Field, event: &Event) -> Option<Cow<'static, str>> {
             Field::Method,
             What::Request(asked) | What::Challenged(asked) | What::Refused { asked, .. },
         ) => asked.method.as_str(),
-        (Field::Method, What::Forged { method, .. }) => method.as_str(),
+        (Field::Method, What::Forged { method, .. } | What::AskedForCredentials { method, .. }) => {
+            method.as_str()
+        }
         (Field::Method, What::Registered { .. }) => "REGISTER",
         (Field::Reason, What::Refused { reason, .. }) => match reason {
             Refusal::CallingNumber => "calling-number",
@@ -493,6 +496,8 @@ const fn what_word(what: &What) -> &'static str {
         What::Registered { .. } => "registered",
         What::AlienBinding { .. } => "alien-binding",
         What::Forged { .. } => "forged",
+        What::AskedForCredentials { .. } => "asked-for-credentials",
+        What::Diverted { .. } => "diverted",
         What::Call { .. } => "call",
     }
 }

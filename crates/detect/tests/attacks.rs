@@ -5,8 +5,8 @@ mod common;
 use common::{Judge, PHONE, TOOL, name, tcp, udp};
 use ringfence_detect::decision::Action;
 use ringfence_detect::event::{
-    Attestation, BindingChange, CallRef, CallStep, CredentialsOutcome, Direction, Forgery,
-    MethodKind, PeerRef, Principal, Proof, Shape, SiteRef, Tells, What,
+    Asked, Attestation, BindingChange, CallRef, CallStep, CredentialsOutcome, Direction, Forgery,
+    MethodKind, PeerRef, Principal, Proof, Refusal, Shape, SiteRef, Tells, What,
 };
 use ringfence_detect::finding::{Kind, Subject};
 use ringfence_sip::Defects;
@@ -377,4 +377,54 @@ fn an_event_of_a_time_that_is_not_yet_is_refused_and_counted() {
     judge.watch.handle_event(judge.now, &event);
     assert_eq!(judge.watch.counters().events_refused, 1);
     assert_eq!(judge.watch.counters().events, 0);
+}
+
+fn invite(called: &str, transaction: u64) -> Asked {
+    Asked {
+        method: MethodKind::Invite,
+        target: name(called),
+        shape: Shape::default(),
+        transaction,
+    }
+}
+
+#[test]
+fn a_phone_system_that_calls_in_the_name_of_others_is_found_and_never_banned() {
+    let mut judge = Judge::new();
+    let mut pbx = udp("192.0.2.11", Proof::None);
+    pbx.principal = Principal::Pbx(PeerRef::new(1));
+    for number in 0..5 {
+        assert!(!judge.kinds().contains(&Kind::PbxTakeover), "{number}");
+        let asked = invite(&format!("+1555000{number:04}"), number);
+        let reason = Refusal::CallingNumber;
+        judge.event(pbx, What::Refused { reason, asked });
+    }
+    assert!(judge.kinds().contains(&Kind::PbxTakeover));
+    assert!(judge.banned().is_empty());
+}
+
+#[test]
+fn one_forward_that_shows_the_callers_number_is_no_takeover() {
+    let mut judge = Judge::new();
+    let mut pbx = udp("192.0.2.11", Proof::None);
+    pbx.principal = Principal::Pbx(PeerRef::new(1));
+    for transaction in 0..50 {
+        let asked = invite("+15550001111", transaction);
+        let reason = Refusal::CallingNumber;
+        judge.event(pbx, What::Refused { reason, asked });
+    }
+    assert!(!judge.kinds().contains(&Kind::PbxTakeover));
+}
+
+#[test]
+fn whoever_asks_for_our_credentials_inside_a_call_is_found() {
+    let mut judge = Judge::new();
+    let carrier = udp("198.51.100.20", Proof::ViaCookieReturned);
+    let asked = What::AskedForCredentials {
+        method: MethodKind::Bye,
+        within: true,
+    };
+    judge.event(carrier, asked);
+    assert_eq!(judge.kinds(), [Kind::DigestLeak]);
+    assert!(judge.banned().is_empty());
 }

@@ -15,8 +15,8 @@ use crate::supervise::options_peer;
 
 /// A 401 or 407, and the request of ours that it is about to answer.
 pub(crate) struct Challenged {
-    request: Bytes,
-    flow: Flow,
+    pub(crate) request: Bytes,
+    pub(crate) flow: Flow,
 }
 
 impl Core {
@@ -53,6 +53,7 @@ impl Core {
                 .find_map(|id| self.plan.peer(*id)?.account.clone()),
         };
         let Some(account) = account else {
+            self.see_asked_for_credentials(now, challenged, candidates);
             return false;
         };
         let Some((again, kind)) = self.send_again(now, message, challenged, owner, &account) else {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ringfence_base::Instant;
+use ringfence_detect::event::Refusal;
 use ringfence_sip::{HeaderName, Method};
 
 use crate::access::Candidates;
@@ -317,7 +318,11 @@ impl Core {
         candidates: &Candidates,
         refused: Refused,
     ) {
-        self.refuse(attempt.reply.flow, refused.reason);
+        let (flow, message) = (attempt.reply.flow, attempt.reply.request);
+        self.refuse(flow, refused.reason);
+        if refused.reason == RefusalReason::CallingNumber {
+            self.see_refused(now, &flow, candidates, message, Refusal::CallingNumber);
+        }
         self.give_token_back(attempt);
         self.end_attempt(now, attempt, candidates, refused, EndedBy::Edge);
     }

@@ -97,7 +97,7 @@ impl Core {
 }
 
 /// The numbers in the Contacts of a redirection, those of the highest `q` first (RFC 3261 §20.10).
-fn targets(message: &Message<'_>) -> Vec<String> {
+pub(crate) fn targets(message: &Message<'_>) -> Vec<String> {
     let mut found: Vec<(u16, String)> = message
         .contacts()
         .take(CONTACTS_MAX)

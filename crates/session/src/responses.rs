@@ -292,6 +292,9 @@ impl Core {
             retry_after: headers::retry_after(message),
             q850: cause,
         };
+        if initial {
+            self.see_redirected(now, key, message);
+        }
         if initial && (self.ring_on(now, key, failure) || self.follow_redirect(now, key, message)) {
             return;
         }

@@ -187,6 +187,7 @@ impl Core {
         let (flow, message) = (attempt.reply.flow, attempt.reply.request);
         let heard = (&flow, message);
         self.see_offered(now, heard, attempt.id, &route, numbers, verdict);
+        self.see_forwarded(now, heard, &route, numbers);
         if let Some(error) = self.refuses_caller(now, &plan, &route, verdict, message) {
             return Err(Refused {
                 why: Some(format!("the caller's identity fails: {error}").into()),

@@ -3,6 +3,7 @@
 //! Off until somebody watches ([`Core::watch`]): then the core notes events in a bounded queue and
 //! whoever watches takes them with [`Core::poll_sighting`]. Nothing here decides anything.
 
+mod elsewhere;
 mod steps;
 
 use std::sync::Arc;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ringfence_base::{Flow, HashKey, Instant, ListenerId, Transport};
 use ringfence_detect::event::{
-    Asked, Attestation, BindingChange, CallRef, CallStep, CredentialsOutcome, Direction, EndedBy,
-    Event, Fingerprint, Forgery, MethodKind, PeerRef, Principal, Proof, Refusal, Shape, SiteRef,
-    Source, Tells, What,
+    Asked, Attestation, BindingChange, CallRef, CallStep, CredentialsOutcome, Direction, Diversion,
+    EndedBy, Event, Fingerprint, Forgery, MethodKind, PeerRef, Principal, Proof, Refusal, Shape,
+    SiteRef, Source, Tells, What,
 };
 use ringfence_detect::name::Name;
 use ringfence_sip::{Defects, Method};
@@ -222,6 +222,16 @@ fn what(traced: &Traced, key: HashKey, number: u64) -> Result<What, String> {
             forgery: one_of("forgery", traced.forgery.as_ref(), &FORGERIES, Forgery::Tag)?,
             call: None,
         },
+        "asked-for-credentials" => What::AskedForCredentials {
+            method,
+            within: true,
+        },
+        "diverted" => What::Diverted {
+            site: SiteRef::new(0),
+            by: name(&traced.calling),
+            to: name(&traced.called),
+            way: Diversion::Forwarded,
+        },
         "call" => What::Call {
             call: CallRef::new(number),
             site: SiteRef::new(0),
@@ -230,7 +240,8 @@ fn what(traced: &Traced, key: HashKey, number: u64) -> Result<What, String> {
         _ => {
             return Err(
                 "what: write request, stray-response, defective, unparseable, stream-wordless, refused, \
-                 challenged, credentials, registered, alien-binding, forged or call"
+                 challenged, credentials, registered, alien-binding, forged, asked-for-credentials, \
+                 diverted or call"
                     .to_owned(),
             );
         }

@@ -137,6 +137,16 @@ fn what() -> impl Strategy<Value = What> {
         forgery,
         call: call.map(CallRef::new),
     });
+    let asked_for = (code(), any::<bool>());
+    let asked_for =
+        asked_for.prop_map(|(method, within)| What::AskedForCredentials { method, within });
+    let diverted = (any::<u16>(), name(), name(), code());
+    let diverted = diverted.prop_map(|(site, by, to, way)| What::Diverted {
+        site: SiteRef::new(site),
+        by,
+        to,
+        way,
+    });
     let call = (any::<u64>(), any::<u16>(), step()).prop_map(|(call, site, step)| What::Call {
         call: CallRef::new(call),
         site: SiteRef::new(site),
@@ -154,6 +164,8 @@ fn what() -> impl Strategy<Value = What> {
         registered(),
         (name(), any::<u8>()).prop_map(|(contact, count)| What::AlienBinding { contact, count }),
         forged,
+        asked_for,
+        diverted,
         call,
     ]
 }
@@ -172,6 +184,7 @@ fn texts(what: &What) -> Vec<Vec<u8>> {
         }
         What::Credentials { account, .. } | What::Registered { account, .. } => vec![*account],
         What::AlienBinding { contact, .. } => vec![*contact],
+        What::Diverted { by, to, .. } => vec![*by, *to],
         What::Call {
             step: CallStep::Offered {
                 calling, called, ..
@@ -230,13 +243,13 @@ fn no_kind_of_event_is_forgotten() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let mut seen = [false; 17];
+    let mut seen = [false; 19];
     seen[usize::from(PLACE)] = true;
     for _ in 0..2_000 {
         let what = what().new_tree(&mut runner).unwrap().current();
         seen[usize::from(tag(&what))] = true;
     }
-    assert_eq!(seen, [true; 17]);
+    assert_eq!(seen, [true; 19]);
 }
 
 #[test]

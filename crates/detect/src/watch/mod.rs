@@ -8,7 +8,10 @@
 //! sketch cells, and every table has its capacity ([`Limits`]).
 
 mod accounts;
+mod forwards;
+mod pbx;
 mod programs;
+mod recent;
 mod sources;
 
 use std::collections::VecDeque;
@@ -30,6 +33,8 @@ use crate::scenario::{Scenario, Scenarios};
 use crate::sketch::{Heavy, Tier, Tiered};
 use accounts::Accounts;
 pub use accounts::pair_of;
+use forwards::Forwards;
+use pbx::Foreign;
 use programs::Programs;
 use sources::{GRACE, Sources};
 
@@ -147,6 +152,8 @@ pub struct Watch {
     sources: Sources,
     accounts: Accounts,
     programs: Programs,
+    forwards: Forwards,
+    foreign: Foreign,
     waiting: VecDeque<Waiting>,
     /// All accounts that there are; none if somebody else knows them.
     existing: Option<KeyedSet<u64>>,
@@ -167,6 +174,8 @@ impl Watch {
             sources: Sources::new(key, limits.sources),
             accounts: Accounts::new(key, limits.accounts, limits.sketch_width),
             programs: Programs::new(key, limits.programs),
+            forwards: Forwards::new(key),
+            foreign: Foreign::new(key),
             waiting: VecDeque::new(),
             existing: None,
             scenarios: Scenarios::new(key),
@@ -252,6 +261,8 @@ impl Watch {
                     let found = self.programs.on_vain(at, source, &asked, false);
                     self.found_if(now, found);
                 }
+                let found = self.foreign.on_refused(at, source, reason, &asked);
+                self.found_if(now, found);
             }
             What::Challenged(asked) => self.on_challenged(now, at, source, asked),
             What::Credentials {
@@ -289,6 +300,18 @@ impl Watch {
                 forgery,
                 call,
             } => self.on_forged(now, event, method, forgery, call),
+            What::AskedForCredentials { method, within } => {
+                let sure = if within { 85 } else { 60 };
+                let mut finding = self.single(Kind::DigestLeak, event, sure);
+                finding.note("asked for by a response to", Value::Word(method.as_str()));
+                let place = if within { "inside" } else { "outside" };
+                finding.note("of a call", Value::Word(place));
+                self.found(now, finding);
+            }
+            What::Diverted { site, by, to, way } => {
+                let found = self.forwards.on_diverted(at, site, (by, to), way);
+                self.found_if(now, found);
+            }
             What::Call { call, step, .. } => self.on_call(now, event, call, step),
             What::Request(_) | What::StrayResponse => {}
         }
@@ -421,6 +444,8 @@ impl Watch {
             + self.sources.memory()
             + self.accounts.memory()
             + self.programs.memory()
+            + self.forwards.memory()
+            + self.foreign.memory()
             + self.scenarios.memory()
             + self.waiting.capacity() * size_of::<Waiting>()
             + self.incidents.memory()
