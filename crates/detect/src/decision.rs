@@ -177,18 +177,19 @@ impl Decision {
     /// Decides, unless the rules forbid it.
     ///
     /// # Errors
-    /// A ban without proof; harm to anybody of the customer's by a ban; shedding with a code other
-    /// than 486, 603 and 608.
+    /// A ban without proof; harm to anybody of the customer's by a ban or by slowing him down;
+    /// shedding with a code other than 486, 603 and 608.
     pub fn new(proposal: Proposal, harm: Harm) -> Result<Decision, Refused> {
         if let Action::Shed { status } = proposal.action
             && !matches!(status, 486 | 603 | 608)
         {
             return Err(Refused::FailoverCode(status));
         }
+        let meets_all_it_sends = proposal.action.is_ban() || proposal.action == Action::Tarpit;
+        if meets_all_it_sends && !harm.is_nobody() {
+            return Err(Refused::Harms(harm));
+        }
         if proposal.action.is_ban() {
-            if !harm.is_nobody() {
-                return Err(Refused::Harms(harm));
-            }
             let by_address = matches!(
                 proposal.against,
                 Subject::Address(_) | Subject::AccountFrom(..)
@@ -293,6 +294,20 @@ mod tests {
             refused.unwrap_err().to_string(),
             "it would have met 1 trunk or PBX, 12 accounts"
         );
+    }
+
+    #[test]
+    fn nobody_of_the_customers_is_slowed_for_what_claims_his_address() {
+        let mut wanted = proposal(Action::Tarpit);
+        wanted.proof = Proof::None;
+        let harm = Harm {
+            peers: 1,
+            ..Harm::NOBODY
+        };
+        assert_eq!(Decision::new(wanted, harm), Err(Refused::Harms(harm)));
+        // To look on harms nobody.
+        wanted.action = Action::Observe;
+        assert!(Decision::new(wanted, harm).is_ok());
     }
 
     #[test]
