@@ -37,6 +37,8 @@ pub const OWN_NUMBER: &str = "+13305550100";
 /// A number elsewhere.
 pub const FAR_NUMBER: &str = "+12165550123";
 
+/// One request, and off.
+const FLOOD: &str = include_str!("../scenarios/uac_flood.xml");
 const CARRIER_CONFIG: &str = include_str!("../kamailio-carrier.cfg");
 /// Who is called behind the carrier, and who calls from there.
 const CALLEE_PORT: u16 = 5_210;
@@ -295,6 +297,29 @@ impl Town {
             process.stop();
         }
         process.lines().join("\n")
+    }
+
+    /// A SIPp on the street that sends `rate` requests a second from `source`, each of a new
+    /// transaction and for a new number, and heeds no answer, until it is dropped.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn flood(&self, source: Ipv4Addr, port: u16, method: &str, rate: u32) -> Running {
+        self.flood_of(&FLOOD.replace("METHOD", method), source, port, rate)
+    }
+
+    /// A SIPp on the street that goes through `scenario` `rate` times a second until it is dropped.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn flood_of(&self, scenario: &str, source: Ipv4Addr, port: u16, rate: u32) -> Running {
+        let from = SocketAddrV4::new(source, port);
+        let mut sipp = Sipp::caller(scenario, from, self.edge().outside());
+        (sipp.calls, sipp.rate) = (None, rate);
+        let started = self.street.inside(|| sipp.start());
+        started.expect("a flood")
     }
 
     /// All that was done about `subject`, as `ringfence incidents` says it: kinds of what was found,
