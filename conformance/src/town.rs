@@ -22,6 +22,7 @@ use ringfence_peers::namespace::{Namespace, Stay};
 use ringfence_peers::net::Network;
 use ringfence_peers::process::Process;
 use ringfence_peers::sipp::{self, Running, Sipp};
+use ringfence_peers::tunnel::Tunnel;
 use ringfence_peers::{edge, tools, wait};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -46,6 +47,10 @@ const CALLER_PORT: u16 = 5_100;
 /// How long one scan may take; it is ended then, and what it has found by then counts.
 const SCAN: Duration = Duration::from_secs(40);
 const PHONE_HZ: u32 = 440;
+
+/// The interface of [`Town::lay_tunnel`], and who is behind it.
+pub const TUNNEL: &str = "tun7";
+const TUNNELLED: &str = "10.77.4.";
 
 /// What SIPVicious calls itself here. Such a long name makes room for an answer that its guesser can
 /// read: of one that was shortened to the size of its request it makes nothing.
@@ -143,6 +148,25 @@ impl Town {
     /// The carrier's address.
     pub fn carrier_address(&self) -> Ipv4Addr {
         self.scene.network.outside(CARRIER)
+    }
+
+    /// Joins the street to the host by a tunnel as well, which carries bare IP packets; the stranger
+    /// who is given back scans through it.
+    ///
+    /// # Errors
+    /// When this machine has no such interfaces.
+    pub fn lay_tunnel(&self) -> Result<(Tunnel, Ipv4Addr), String> {
+        let stranger = Ipv4Addr::new(10, 77, 4, 66);
+        let lay = || {
+            let tunnel = Tunnel::lay(TUNNEL, &self.host, &self.street)?;
+            self.street.own(&format!("{TUNNELLED}0/24"))?;
+            self.host.route(&format!("{TUNNELLED}0/24"), TUNNEL)?;
+            self.street.address(stranger, TUNNEL).map(|()| tunnel)
+        };
+        match lay() {
+            Ok(tunnel) => Ok((tunnel, stranger)),
+            Err(error) => Err(format!("{error:#}")),
+        }
     }
 
     /// Opens the carrier.
@@ -275,7 +299,12 @@ impl Town {
         command.args(["-c", RENAMED, program, AGENT]);
         // Not all of them heed `-b`, so the route says where they are.
         let (source, way) = (source.to_string(), edge.ip());
-        let route = format!("ip route replace {way}/32 dev edge0 src {source}");
+        let cable = if source.starts_with(TUNNELLED) {
+            TUNNEL
+        } else {
+            "edge0"
+        };
+        let route = format!("ip route replace {way}/32 dev {cable} src {source}");
         self.street.run(&route).expect("a route");
         command.args(["-b", &source, "-x", &source]);
         command.args(["-p", &edge.port().to_string()]);

@@ -22,5 +22,6 @@ pub mod sipp;
 pub mod tone;
 pub mod tools;
 pub mod tshark;
+pub mod tunnel;
 pub mod usage;
 pub mod wait;

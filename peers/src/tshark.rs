@@ -1,4 +1,4 @@
-//! tshark on loopback: what went over the wire of one network while a test ran.
+//! tshark: what went over the wire while a test ran, on loopback or on any interface.
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
@@ -39,21 +39,34 @@ impl Capture {
     pub fn start(host: Ipv4Addr) -> anyhow::Result<Option<Capture>> {
         let [a, b, c, _] = host.octets();
         let nobody = Ipv4Addr::new(a, b, c, NOBODY);
+        let filter = format!("net {a}.{b}.{c}.0/24");
+        let probe = UdpSocket::bind((nobody, 0))?;
+        Capture::begin(&["-i", "lo", "-f", &filter], probe, nobody)
+    }
+
+    /// Starts to capture whatever passes the interfaces of this thread's namespace. `nobody` is an
+    /// address that is reached by the last of them; the packets to it mark start and end. `None`
+    /// when this user may not capture.
+    ///
+    /// # Errors
+    /// When tshark starts but sees nothing.
+    pub fn of(interfaces: &[&str], nobody: Ipv4Addr) -> anyhow::Result<Option<Capture>> {
+        let arguments: Vec<&str> = interfaces.iter().flat_map(|name| ["-i", name]).collect();
+        let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        Capture::begin(&arguments, probe, nobody)
+    }
+
+    fn begin(
+        arguments: &[&str],
+        probe: UdpSocket,
+        nobody: Ipv4Addr,
+    ) -> anyhow::Result<Option<Capture>> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new("tshark");
         // `-P` and `-l`: a line for each packet at once, which shows that the capture has begun.
-        command.args([
-            "-i",
-            "lo",
-            "-n",
-            "-P",
-            "-l",
-            "-f",
-            &format!("net {a}.{b}.{c}.0/24"),
-        ]);
+        command.args(["-n", "-P", "-l"]).args(arguments);
         command.arg("-w").arg(folder.path().join("capture.pcapng"));
         let mut process = Process::start("tshark", &mut command)?;
-        let probe = UdpSocket::bind((nobody, 0))?;
         probe.connect(SocketAddrV4::new(nobody, DISCARD))?;
         let begun = wait::until("tshark capturing", wait::SOON, || {
             // Nobody listens there; what comes back as an error does not matter.
