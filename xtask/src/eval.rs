@@ -10,8 +10,10 @@
 //! and calls that hold the lines against nobody's. Not here: the cost of a hostile packet, which the
 //! bench would have to measure.
 
+mod decades;
+
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -56,24 +58,38 @@ struct Row {
 /// # Errors
 /// When nothing can be built, or a program says what is not understood.
 pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
-    let seeds = match arguments {
-        [] => SEEDS.1,
-        [flag, count] if flag == "--seeds" => count
-            .parse()
-            .ok()
-            .filter(|count| (1..=10_000).contains(count))
-            .context("--seeds takes a number from 1 to 10000")?,
-        _ => anyhow::bail!("cargo xtask eval [--seeds N]"),
-    };
-    let mut build = repo::cargo();
-    build.args(["build", "--release", "--package", "ringfence"]);
-    if !runner::run(&mut build)?.success {
-        anyhow::bail!("the release build failed");
+    let (mut seeds, mut program) = (SEEDS.1, None);
+    let mut rest = arguments.iter();
+    while let Some(flag) = rest.next() {
+        match (flag.as_str(), rest.next()) {
+            ("--program", Some(path)) => program = Some(PathBuf::from(path)),
+            ("--seeds", Some(count)) => {
+                seeds = count
+                    .parse()
+                    .ok()
+                    .filter(|count| (1..=10_000).contains(count))
+                    .context("--seeds takes a number from 1 to 10000")?;
+            }
+            _ => anyhow::bail!("cargo xtask eval [--seeds N] [--program PATH]"),
+        }
     }
     let target = repo::target_directory()?;
-    let results = all(&target.join("release/ringfence"), jobs(seeds)?)?;
-    let (rows, harm) = judge(&results, seeds)?;
-    let text = table(&rows, seeds);
+    let program = match program {
+        Some(program) => program,
+        None => {
+            let mut build = repo::cargo();
+            build.args(["build", "--release", "--package", "ringfence"]);
+            if !runner::run(&mut build)?.success {
+                anyhow::bail!("the release build failed");
+            }
+            target.join("release/ringfence")
+        }
+    };
+    let results = all(&program, jobs(seeds)?)?;
+    let (rows, mut harm) = judge(&results, seeds)?;
+    let (decades, harmed) = decades::section(&results, seeds)?;
+    harm.extend(harmed);
+    let text = format!("{}\n{decades}", table(&rows, seeds));
     println!("\n{text}");
     std::fs::write(repo::root().join("docs/eval.md"), document(&text, seeds))?;
     let objects: Map<String, Value> = results.into_iter().collect();
@@ -136,6 +152,7 @@ fn jobs(seeds: u64) -> anyhow::Result<Vec<Job>> {
         let call = vec!["replay".into(), file.display().to_string(), "--json".into()];
         jobs.push((format!("replay {name}"), call));
     }
+    jobs.extend(decades::jobs(seeds));
     Ok(jobs)
 }
 
@@ -298,9 +315,40 @@ struct Knocked<'a>(Vec<&'a Value>);
 
 impl Knocked<'_> {
     fn of<'a>(results: &'a Results, style: &str, rules: &str) -> Knocked<'a> {
-        let kind = format!("{style} {rules} ");
-        let of_kind = results.iter().filter(|(name, _)| name.starts_with(&kind));
+        Knocked::of_kind(results, &format!("{style} {rules}"))
+    }
+
+    /// Runs whose names are this and a seed.
+    fn of_kind<'a>(results: &'a Results, kind: &str) -> Knocked<'a> {
+        let of_kind = results.iter().filter(|(name, _)| {
+            name.strip_prefix(kind)
+                .is_some_and(|rest| rest.starts_with(' '))
+        });
         Knocked(of_kind.map(|(_, object)| object).collect())
+    }
+
+    fn learned(&self) -> anyhow::Result<f64> {
+        Ok(self.sum("/users_disclosed")? + self.sum("/passwords_found")?)
+    }
+
+    /// Which share of the business's own requests was answered as it should be.
+    fn served(&self) -> anyhow::Result<String> {
+        let offered = self.sum("/legitimate/offered")?.max(1.0);
+        Ok(format!(
+            "{:.4}",
+            self.sum("/legitimate/succeeded")? / offered
+        ))
+    }
+
+    /// Precision and recall of what was done against addresses.
+    fn addresses(&self) -> anyhow::Result<String> {
+        let (met, all) = (self.sum("/addresses_met")?, self.sum("/addresses")?);
+        let own = self.sum("/own_met")?;
+        let share = |part: f64, of: f64| match of > 0.0 {
+            true => format!("{:.3}", part / of),
+            false => "-".to_owned(),
+        };
+        Ok(format!("{} / {}", share(met, met + own), share(met, all)))
     }
 
     fn sum(&self, path: &str) -> anyhow::Result<f64> {
@@ -384,8 +432,6 @@ fn knock(
         met,
     );
     let count = |path: &'static str| move |it: &Knocked<'_>| Ok(format!("{}", it.sum(path)?));
-    let learned =
-        |it: &Knocked<'_>| anyhow::Ok(it.sum("/users_disclosed")? + it.sum("/passwords_found")?);
     if style == "stolen" {
         let alarm = edge.worst("/compromise_after_s");
         let shown = alarm.map_or("not always".to_owned(), |after| format!("{after:.1} s"));
@@ -398,8 +444,8 @@ fn knock(
             met,
         );
     } else {
-        let known = learned(&edge)?;
-        let others = beside(&|it| Ok(format!("{}", learned(it)?)))?;
+        let known = edge.learned()?;
+        let others = beside(&|it| Ok(format!("{}", it.learned()?)))?;
         row(
             "users and passwords learned",
             others,
@@ -416,15 +462,11 @@ fn knock(
         "0",
         Some(bans == 0.0),
     );
-    let served = |it: &Knocked<'_>| {
-        let share = it.sum("/legitimate/succeeded")? / it.sum("/legitimate/offered")?.max(1.0);
-        anyhow::Ok(format!("{share:.4}"))
-    };
     let all = edge.sum("/legitimate/succeeded")? == edge.sum("/legitimate/offered")?;
     row(
         "the business's own served",
-        beside(&served)?,
-        served(&edge)?,
+        beside(&|it| it.served())?,
+        edge.served()?,
         "1.0000",
         Some(all),
     );
@@ -440,19 +482,10 @@ fn knock(
         "<= 1.00",
         Some(echo <= 1.0),
     );
-    let addresses = |it: &Knocked<'_>| {
-        let (met, all) = (it.sum("/addresses_met")?, it.sum("/addresses")?);
-        let own = it.sum("/own_met")?;
-        let share = |part: f64, of: f64| match of > 0.0 {
-            true => format!("{:.3}", part / of),
-            false => "-".to_owned(),
-        };
-        anyhow::Ok(format!("{} / {}", share(met, met + own), share(met, all)))
-    };
     row(
         "addresses met: precision / recall",
-        beside(&addresses)?,
-        addresses(&edge)?,
+        beside(&|it| it.addresses())?,
+        edge.addresses()?,
         "shown only",
         None,
     );

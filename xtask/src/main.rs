@@ -12,9 +12,10 @@ cargo xtask test [--only PART]... [--skip PART]... [--list]
     with one line: N passed, N failed, N skipped.
 cargo xtask bench [--quick] [--only NAME]... [--rounds N] [--list]
     Runs the edge, Kamailio and rtpengine in turns and prints one table of ratios.
-cargo xtask eval [--seeds N]
+cargo xtask eval [--seeds N] [--program PATH]
     Plays attacks on simulated businesses with the edge and without it, over 200 seeds, and
-    prints one table against the bars; writes docs/eval.md.
+    prints tables against the bars and by the decade of the rate; writes docs/eval.md. Builds
+    `ringfence` for it, unless a program is named.
 cargo xtask tidy [--write]
     Checks the rules of the repository; --write brings generated documents in step.
 ";

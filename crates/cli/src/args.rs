@@ -363,12 +363,21 @@ pub(crate) struct GuessOptions {
     /// How passwords are tried.
     #[arg(long, value_enum, default_value_t = GuessStyle::Guess)]
     pub(crate) style: GuessStyle,
+    /// With --style stuff: so many pairs are right, and a hundred addresses take turns.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=12))]
+    pub(crate) right: u32,
     #[command(flatten)]
     pub(crate) perimeter: PerimeterOptions,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PerimeterOptions {
+    /// Requests or guesses in a minute, on average, instead of the style's own pace.
+    #[arg(long, value_name = "N", value_parser = pace)]
+    pub(crate) per_minute: Option<f64>,
+    /// Days without an attack before it, the phones registering; five minutes unless said.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=60))]
+    pub(crate) history: Option<u32>,
     /// How long the attack goes on.
     #[arg(long, default_value_t = 10.0, value_parser = amount)]
     pub(crate) minutes: f64,
@@ -465,6 +474,10 @@ pub(crate) struct TdosOptions {
     /// Play so many seeds, from --seed on, and add them up.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) seeds: u64,
+    /// Days of ordinary business before, of which the edge knows what it has seen; unless said, it
+    /// knows the callers of the last weeks and no hour's traffic.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=60))]
+    pub(crate) history: Option<u32>,
     /// Without the edge: first come, first served.
     #[arg(long)]
     pub(crate) unguarded: bool,
@@ -597,6 +610,13 @@ fn amount(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (0.0..=100_000.0).contains(&number) => Ok(number),
         _ => Err("write a number from 0 to 100000".to_owned()),
+    }
+}
+
+fn pace(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.01..=10_000.0).contains(&number) => Ok(number),
+        _ => Err("write a number from 0.01 to 10000".to_owned()),
     }
 }
 

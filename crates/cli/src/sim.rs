@@ -22,7 +22,7 @@ pub(crate) fn sim(command: &SimCommand, json: bool) -> anyhow::Result<Exit> {
                 ScanStyle::Slow => perimeter::Style::Slow,
                 ScanStyle::Spoofed => perimeter::Style::Spoofed,
             };
-            print(&knocked(style, &options.perimeter), json, perimeter_text)
+            print(&knocked(style, 0, &options.perimeter), json, perimeter_text)
         }
         SimCommand::Guess(options) => {
             let style = match options.style {
@@ -31,7 +31,12 @@ pub(crate) fn sim(command: &SimCommand, json: bool) -> anyhow::Result<Exit> {
                 GuessStyle::Stolen => perimeter::Style::Stolen,
                 GuessStyle::Stuff => perimeter::Style::Stuff,
             };
-            print(&knocked(style, &options.perimeter), json, perimeter_text)
+            let right = options.right;
+            print(
+                &knocked(style, right, &options.perimeter),
+                json,
+                perimeter_text,
+            )
         }
         SimCommand::Fraud(options) => {
             let options = fraud::Options {
@@ -48,7 +53,11 @@ pub(crate) fn sim(command: &SimCommand, json: bool) -> anyhow::Result<Exit> {
     }
 }
 
-fn knocked(style: perimeter::Style, options: &PerimeterOptions) -> perimeter::Report {
+fn knocked(
+    style: perimeter::Style,
+    right_pairs: u32,
+    options: &PerimeterOptions,
+) -> perimeter::Report {
     perimeter::run(&perimeter::Options {
         seed: options.seed,
         style,
@@ -60,6 +69,13 @@ fn knocked(style: perimeter::Style, options: &PerimeterOptions) -> perimeter::Re
             PerimeterRules::Nobody => perimeter::Rules::Nobody,
             PerimeterRules::Pike => perimeter::Rules::Pike,
         },
+        pause: options
+            .per_minute
+            .map(|per_minute| Duration::from_secs_f64(60.0 / per_minute)),
+        right_pairs,
+        history: options
+            .history
+            .map(|days| Duration::from_secs_f64(f64::from(days) * DAY)),
     })
 }
 
@@ -77,11 +93,19 @@ fn perimeter_text(report: &perimeter::Report) -> String {
         Some(after) => format!("a password in the wrong hands: alarm after {after:.1} s\n"),
         None => String::new(),
     };
+    let right = &report.right_pairs;
+    let pairs = match right.tried {
+        0 => String::new(),
+        tried => format!(
+            "leaked    {} of {tried} right pairs let in, {} raised the alarm of their account, {} did not\n",
+            right.worked, right.alarmed, right.silent
+        ),
+    };
     let real = &report.legitimate;
     format!(
         "attackers {} messages, {} dropped unread, {} bytes sent, {} bytes back\n\
          learned   {} users, {} of {} passwords\n\
-         {found}\n{alarm}\
+         {pairs}{found}\n{alarm}\
          business  {} of {} requests as they should be, {} false bans\n",
         report.messages,
         report.dropped,
@@ -114,6 +138,7 @@ fn tdos(options: &TdosOptions) -> Tdos {
             load: options.load,
             seed,
             guarded: !options.unguarded,
+            history: options.history,
         })
     };
     seeds

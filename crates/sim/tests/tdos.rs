@@ -23,6 +23,7 @@ fn growing(style: Style, rate: f64, guarded: bool, ramp: Duration) -> Tdos {
             load: 1.0,
             seed,
             guarded,
+            history: None,
         });
         assert_eq!(one.false_bans, 0, "seed {seed}");
         sum.plus(&one)

@@ -1,6 +1,7 @@
 //! The trunk of the business, hour by hour: channels, calls, and the edge's machines.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ringfence_base::entropy::SeededEntropy;
@@ -14,8 +15,10 @@ use ringfence_detect::tdos::offer::{Challenge, Offer, Order, Verdict};
 
 use ringfence_session::screening::VoicePolicy;
 
+use crate::perimeter::rules::ByAddress;
+
 use super::people::{Arrival, REGULARS, Reaction, Who, reaction, regular_number, talk};
-use super::report::{BusyDay, Milliseconds, Share, Tally, Tdos};
+use super::report::{BusyDay, CarrierBans, Milliseconds, Share, Tally, Tdos};
 
 pub(super) struct Line {
     channels: u32,
@@ -37,6 +40,11 @@ pub(super) struct Line {
     tally: Tally,
     first_alarm: Option<Duration>,
     alarms_before: u64,
+    /// pike and the rate limit of FreePBX, before the edge.
+    others: [ByAddress; 2],
+    bans: CarrierBans,
+    /// Whether regular callers were known before the first day.
+    remembers: bool,
 }
 
 /// A call that holds a channel.
@@ -68,7 +76,7 @@ impl Line {
         mut entropy: SeededEntropy,
     ) -> Line {
         let secret = HashKey::generate(&mut entropy);
-        let mut line = Line {
+        Line {
             channels,
             hold,
             counted_from,
@@ -84,13 +92,15 @@ impl Line {
             tally: Tally::default(),
             first_alarm: None,
             alarms_before: 0,
-        };
-        line.remember();
-        line
+            others: [ByAddress::new(secret), ByAddress::new(secret)],
+            bans: CarrierBans::default(),
+            remembers: false,
+        }
     }
 
     /// The regular callers' calls of the last weeks.
-    fn remember(&mut self) {
+    pub(super) fn remember(&mut self) {
+        self.remembers = true;
         for index in 0..REGULARS {
             let key = CallerKey::of(self.secret, &regular_number(index));
             for _ in 0..=self.entropy.below(3) {
@@ -161,6 +171,11 @@ impl Line {
             counted,
             arrival,
         };
+        if !outbound {
+            // INVITE and ACK.
+            self.hears_of_carrier(now);
+            self.hears_of_carrier(now);
+        }
         let (verdict, why) = self.rule(now, call, &live);
         if outbound && self.in_use >= self.channels {
             // The edge hears of it first and may have sent somebody away, but the carrier says no.
@@ -181,7 +196,12 @@ impl Line {
                     ..live
                 };
                 let question = (kindly, self.voice.heard_after(kindly));
-                let happening = match reaction(who, question, &mut self.entropy) {
+                // Whom the edge does not know yet is asked, and answers, like anybody.
+                let asked_who = match who {
+                    Who::Known if !self.remembers => Who::Human,
+                    who => who,
+                };
+                let happening = match reaction(asked_who, question, &mut self.entropy) {
                     Reaction::Presses(after) => Some((after, Happening::Presses(call))),
                     Reaction::Leaves(after) => Some((after, Happening::HangsUp(call))),
                     // Attackers hold as long as they do; people wait for what comes.
@@ -279,6 +299,9 @@ impl Line {
         let Some(live) = self.calls.remove(&call) else {
             return;
         };
+        if !matches!(live.who, Who::Emergency | Who::Outbound) {
+            self.hears_of_carrier(now);
+        }
         let talked = now - live.since;
         let caller = CallerKey::of(self.secret, &live.number);
         if let Some(gate) = &mut self.gate {
@@ -331,6 +354,18 @@ impl Line {
         }
     }
 
+    /// A request of the carrier, as it would be for rules that count by address. What such a ban
+    /// would cost is not played: no call would be left.
+    fn hears_of_carrier(&mut self, now: Duration) {
+        if now < self.counted_from {
+            return;
+        }
+        let [pike, freepbx] = &mut self.others;
+        let at = instant(now);
+        self.bans.pike += u64::from(pike.pike(at, CARRIER).1);
+        self.bans.freepbx += u64::from(freepbx.freepbx(at, CARRIER).1);
+    }
+
     fn after(&mut self, at: Duration, happening: Happening) {
         self.due.schedule(instant(at), happening);
     }
@@ -344,6 +379,9 @@ impl Line {
                 .map(|begins| first.map(|alarm| alarm.saturating_sub(begins))),
         );
         report.false_alarms = self.alarms_before;
+        let alarms = self.gate.as_ref().map_or(0, |gate| gate.counts().alarms);
+        report.alarms = alarms.saturating_sub(self.alarms_before);
+        report.carrier_bans = self.bans;
         report
     }
 
@@ -378,6 +416,8 @@ fn wall(at: Duration) -> UnixTime {
     UnixTime::from_micros(MONDAY.as_micros() + at.as_micros() as i64)
 }
 
+/// Where all calls come from.
+const CARRIER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 20));
 /// 2026-11-23, 0:00.
 const MONDAY: UnixTime = UnixTime::from_micros(1_795_392_000_000_000);
 /// A channel is held by a refusal for so long.

@@ -19,10 +19,10 @@ use std::time::Duration;
 use ringfence_base::entropy::SeededEntropy;
 
 pub use people::Style;
-pub use report::{Attack, BusyDay, Legitimate, Milliseconds, Screening, Share, Tdos};
+pub use report::{Attack, BusyDay, CarrierBans, Legitimate, Milliseconds, Screening, Share, Tdos};
 
 use line::Line;
-use people::{Arrival, Who, day, regular, strangers};
+use people::{Arrival, Who, day, ordinary_day, regular, strangers};
 
 /// What may be chosen about an attack.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +45,9 @@ pub struct TdosParameters {
     pub seed: u64,
     /// Whether the edge watches over the lines. Without it: first come, first served.
     pub guarded: bool,
+    /// Days of ordinary business before the day of the attack, of which the edge knows what it has
+    /// seen; none: it knows the callers of the last weeks and no hour's traffic.
+    pub history: Option<u32>,
 }
 
 /// Plays an attack on a business and says who got through. Before it there is half an hour
@@ -60,16 +63,20 @@ pub fn tdos(parameters: &TdosParameters) -> Tdos {
         load,
         seed,
         guarded,
+        history,
     } = *parameters;
     let mut entropy = SeededEntropy::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x7d05);
-    let begin = MORNING + BEFORE;
+    let first_day = DAY * history.unwrap_or(0);
+    let morning = first_day + MORNING;
+    let begin = morning + BEFORE;
     let end = begin + length;
     let mut arrivals = Vec::new();
+    weeks(&mut arrivals, history.unwrap_or(0), load, &mut entropy);
     let per_second = load / people::TALK_MEAN.as_secs_f64();
     let known = per_second * people::KNOWN_SHARE;
     regular(
         &mut arrivals,
-        (MORNING, end),
+        (morning, end),
         known,
         Who::Known,
         &mut entropy,
@@ -77,7 +84,7 @@ pub fn tdos(parameters: &TdosParameters) -> Tdos {
     let humans = per_second - known;
     regular(
         &mut arrivals,
-        (MORNING, end),
+        (morning, end),
         humans,
         Who::Human,
         &mut entropy,
@@ -99,6 +106,9 @@ pub fn tdos(parameters: &TdosParameters) -> Tdos {
     );
     let attack_begins = arrivals.get(first).map(|arrival| arrival.at);
     let mut line = Line::new(channels, hold, guarded, begin, entropy);
+    if history.is_none() {
+        line.remember();
+    }
     line.play(arrivals);
     let mut report = line.tdos_report(attack_begins);
     if matches!(style, Style::Human | Style::Backscatter) {
@@ -119,6 +129,7 @@ pub fn busy_day(channels: u32, load: f64, seed: u64) -> BusyDay {
     let play = |guarded| {
         let entropy = SeededEntropy::new(seed ^ 0x5eed);
         let mut line = Line::new(channels, Duration::ZERO, guarded, Duration::ZERO, entropy);
+        line.remember();
         line.play(arrivals.clone());
         line
     };
@@ -126,6 +137,14 @@ pub fn busy_day(channels: u32, load: f64, seed: u64) -> BusyDay {
     with.busy_day_report(&without)
 }
 
+/// The business's days before the attack's, Saturdays and Sundays without a call.
+fn weeks(arrivals: &mut Vec<Arrival>, days: u32, load: f64, entropy: &mut SeededEntropy) {
+    for day in (0..days).filter(|day| day % 7 < 5) {
+        ordinary_day(arrivals, DAY * day, load, entropy);
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
 /// Monday, 9:30.
 const MORNING: Duration = Duration::from_secs(9 * 3600 + 1800);
 /// Before the attack.

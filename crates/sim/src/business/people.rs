@@ -109,33 +109,11 @@ pub(super) fn strangers(
     }
 }
 
-/// A working day from midnight to midnight.
+/// A working day from midnight to midnight, with an advert and an outage.
 pub(super) fn day(load: f64, entropy: &mut dyn Entropy) -> Vec<Arrival> {
     let mut arrivals = Vec::new();
+    ordinary_day(&mut arrivals, Duration::ZERO, load, entropy);
     let busiest = load / TALK_MEAN.as_secs_f64();
-    for hour in 0..24u64 {
-        let share = match hour {
-            8 | 12 | 17 => 0.7,
-            9..=11 | 13..=16 => 1.0,
-            7 | 18..=20 => 0.25,
-            _ => 0.03,
-        };
-        let span = (
-            seconds(hour as f64 * 3600.0),
-            seconds((hour + 1) as f64 * 3600.0),
-        );
-        let rate = busiest * share;
-        regular(&mut arrivals, span, rate * KNOWN_SHARE, Who::Known, entropy);
-        regular(
-            &mut arrivals,
-            span,
-            rate * (1.0 - KNOWN_SHARE),
-            Who::Human,
-            entropy,
-        );
-        regular(&mut arrivals, span, rate * 0.3, Who::Outbound, entropy);
-        regular(&mut arrivals, span, 0.2 / 3600.0, Who::Emergency, entropy);
-    }
     // The advert: ten times the strangers of a busy hour, fading over 20 minutes.
     for step in 0..20u64 {
         let begin = seconds(11.0 * 3600.0 + step as f64 * 60.0);
@@ -156,6 +134,39 @@ pub(super) fn day(load: f64, entropy: &mut dyn Entropy) -> Vec<Arrival> {
         }
     }
     arrivals
+}
+
+/// A working day that begins at `midnight`.
+pub(super) fn ordinary_day(
+    arrivals: &mut Vec<Arrival>,
+    midnight: Duration,
+    load: f64,
+    entropy: &mut dyn Entropy,
+) {
+    let busiest = load / TALK_MEAN.as_secs_f64();
+    for hour in 0..24u64 {
+        let share = match hour {
+            8 | 12 | 17 => 0.7,
+            9..=11 | 13..=16 => 1.0,
+            7 | 18..=20 => 0.25,
+            _ => 0.03,
+        };
+        let span = (
+            midnight + seconds(hour as f64 * 3600.0),
+            midnight + seconds((hour + 1) as f64 * 3600.0),
+        );
+        let rate = busiest * share;
+        regular(arrivals, span, rate * KNOWN_SHARE, Who::Known, entropy);
+        regular(
+            arrivals,
+            span,
+            rate * (1.0 - KNOWN_SHARE),
+            Who::Human,
+            entropy,
+        );
+        regular(arrivals, span, rate * 0.3, Who::Outbound, entropy);
+        regular(arrivals, span, 0.2 / 3600.0, Who::Emergency, entropy);
+    }
 }
 
 /// What `who` does when asked. `heard` is from the answer until the digit was said.

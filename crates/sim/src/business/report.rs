@@ -22,8 +22,16 @@ pub struct Tdos {
     pub detected_after_s: Option<f64>,
     /// The same over many seeds; an attack that was never seen counts as a day.
     pub detection_s: Milliseconds,
+    /// Attacks that were never seen.
+    pub undetected: u64,
     /// Alarms before the attack.
     pub false_alarms: u64,
+    /// Alarms from its first call on.
+    pub alarms: u64,
+    /// Real callers that were refused, in whatever words.
+    pub refused: u64,
+    /// What rules that count by address would have done to the carrier.
+    pub carrier_bans: CarrierBans,
     /// Real callers that were asked.
     pub screening: Screening,
     /// Where attackers are people: the share of unknown callers that perfect screening could carry,
@@ -74,6 +82,17 @@ impl Share {
         }
         .counted()
     }
+}
+
+/// Bans of the carrier's address by rules before the edge, which count its requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CarrierBans {
+    /// By fail2ban: none, no call fails to say who it is.
+    pub fail2ban: u64,
+    /// By the rate limit of FreePBX's responsive firewall.
+    pub freepbx: u64,
+    /// By pike.
+    pub pike: u64,
 }
 
 /// The attack's calls.
@@ -157,7 +176,15 @@ impl Tdos {
             false_bans: self.false_bans + other.false_bans,
             detected_after_s: longest(self.detected_after_s, other.detected_after_s),
             detection_s: percentiles(&mut detections),
+            undetected: self.undetected + other.undetected,
             false_alarms: self.false_alarms + other.false_alarms,
+            alarms: self.alarms + other.alarms,
+            refused: self.refused + other.refused,
+            carrier_bans: CarrierBans {
+                fail2ban: self.carrier_bans.fail2ban + other.carrier_bans.fail2ban,
+                freepbx: self.carrier_bans.freepbx + other.carrier_bans.freepbx,
+                pike: self.carrier_bans.pike + other.carrier_bans.pike,
+            },
             screening: Screening {
                 calls: self.screening.calls + other.screening.calls,
                 delay_s: percentiles(&mut delays),
@@ -174,6 +201,7 @@ impl Tdos {
 
     /// Says when the attack was detected, if it was; `None` for no attack.
     pub(super) fn detected(&mut self, after: Option<Option<Duration>>) {
+        self.undetected = u64::from(after == Some(None));
         self.detected_after_s = after.flatten().map(|after| after.as_secs_f64());
         let after = after.map(|after| after.unwrap_or(NEVER).as_millis() as u64);
         self.detections.extend(after);
@@ -198,6 +226,7 @@ pub(super) struct Tally {
     pub(super) humans_lost: u64,
     pub(super) delays: Vec<u64>,
     false_bans: u64,
+    refused: u64,
 }
 
 impl Tally {
@@ -221,7 +250,10 @@ impl Tally {
     pub(super) fn shed(&mut self, who: Who, status: u16) {
         match who {
             Who::Attacker(_) => self.attack_shed += 1,
-            _ => self.false_bans += u64::from(status != 486),
+            _ => {
+                self.refused += 1;
+                self.false_bans += u64::from(status != 486);
+            }
         }
     }
 
@@ -241,7 +273,11 @@ impl Tally {
             false_bans: self.false_bans,
             detected_after_s: None,
             detection_s: Milliseconds::default(),
+            undetected: 0,
             false_alarms: 0,
+            alarms: 0,
+            refused: self.refused,
+            carrier_bans: CarrierBans::default(),
             screening: Screening {
                 calls: self.screened,
                 delay_s: percentiles(&mut self.delays),

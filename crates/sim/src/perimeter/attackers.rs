@@ -8,6 +8,7 @@ use ringfence_base::Entropy as _;
 use ringfence_base::entropy::SeededEntropy;
 use serde::Serialize;
 
+use super::Options;
 use super::house::{FIRST_USER, House, REALM, Reply, USERS, password};
 use super::report::Tally;
 
@@ -68,6 +69,8 @@ impl Style {
     }
 }
 
+/// Nobody asks faster.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Wrong passwords before the right one is there.
 const BEFORE_STOLEN: u64 = 6;
 
@@ -75,11 +78,39 @@ const BEFORE_STOLEN: u64 = 6;
 pub(super) struct Attack {
     style: Style,
     count: u64,
+    /// Without the chance in it.
+    pause: Duration,
+    /// Right pairs, and after how many wrong ones there is one.
+    right: (u64, u64),
 }
 
 impl Attack {
-    pub(super) fn new(style: Style) -> Attack {
-        Attack { style, count: 0 }
+    pub(super) fn new(options: &Options) -> Attack {
+        let style = options.style;
+        // A quarter of it, at most, is added by chance: an eighth on average.
+        let pause = options
+            .pause
+            .map_or(style.pause(), |mean| (mean * 8 / 9).max(PAUSE_MIN));
+        let right = match style {
+            Style::Stuff => u64::from(options.right_pairs.min(USERS)),
+            _ => 0,
+        };
+        let guesses = options.length.as_millis() / (pause * 9 / 8).as_millis().max(1);
+        let every = (guesses as u64 / (right + 1)).max(1);
+        Attack {
+            style,
+            count: 0,
+            pause,
+            right: (right, every),
+        }
+    }
+
+    /// Which right pair is the turn's, if any is.
+    fn right_pair(&self, count: u64) -> Option<u32> {
+        let (right, every) = self.right;
+        let is_turn = count > 0 && count.is_multiple_of(every) && count / every <= right;
+        // Never one user after his neighbour: seven has no factor of twelve.
+        is_turn.then(|| FIRST_USER + (count / every * 7 % u64::from(USERS)) as u32)
     }
 
     /// The next request. How long until the one after it.
@@ -104,8 +135,8 @@ impl Attack {
             guess(house, tally, from, user, &secret);
         }
         let over = self.style == Style::Stolen && count >= BEFORE_STOLEN;
-        let jitter = entropy.next_u64() % (self.style.pause().as_millis() as u64 / 4).max(1);
-        (!over).then(|| self.style.pause() + Duration::from_millis(jitter))
+        let jitter = entropy.next_u64() % (self.pause.as_millis() as u64 / 4).max(1);
+        (!over).then(|| self.pause + Duration::from_millis(jitter))
     }
 
     fn source(&self, count: u64) -> SocketAddr {
@@ -119,6 +150,7 @@ impl Attack {
             Style::Distributed => nth(1 + count),
             Style::Spoofed => IpAddr::V4(Ipv4Addr::new(198, 51, 100, 20)),
             Style::Stolen => nth(1 + u64::from(count >= BEFORE_STOLEN)),
+            Style::Stuff if self.right.0 > 0 => nth(1 + count % 100),
             Style::Stuff => nth(1 + count % 20),
         };
         SocketAddr::new(
@@ -133,6 +165,9 @@ impl Attack {
 
     fn guess(&self, count: u64, entropy: &mut SeededEntropy) -> (u32, String) {
         let wrong = format!("{:06}", entropy.next_u64() % 1_000_000);
+        if let Some(user) = self.right_pair(count) {
+            return (user, password(user));
+        }
         match self.style {
             Style::Stolen if count >= BEFORE_STOLEN => (FIRST_USER, password(FIRST_USER)),
             Style::Guess | Style::Stolen => (FIRST_USER, wrong),
@@ -207,5 +242,6 @@ fn guess(house: &mut House, tally: &mut Tally, from: SocketAddr, user: u32, secr
     let Some(again) = again else { return };
     let answers = attack(house, tally, from, &again);
     let found = answers.iter().flatten().any(|it| it.status == 200);
-    tally.guessed(house.now(), found);
+    let right = (secret == password(user) && answers.is_some()).then(|| house.account(user));
+    tally.guessed(house.now(), found, right);
 }

@@ -101,6 +101,11 @@ impl House {
         }
     }
 
+    /// The judge's name of a user.
+    pub(super) fn account(&self, user: u32) -> Name {
+        Name::of_account(self.key, user.to_string().as_bytes(), REALM)
+    }
+
     pub(super) fn now(&self) -> Duration {
         self.now.saturating_since(Instant::ZERO + BEGIN)
     }

@@ -11,7 +11,7 @@
 mod attackers;
 mod house;
 mod report;
-mod rules;
+pub(crate) mod rules;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use ringfence_base::entropy::SeededEntropy;
 
 pub use attackers::Style;
-pub use report::{Found, Legitimate, Report};
+pub use report::{Found, Legitimate, Report, RightPairs};
 pub use rules::Rules;
 
 use attackers::Attack;
@@ -38,7 +38,32 @@ pub struct Options {
     pub length: Duration,
     /// Whose rules are carried out.
     pub rules: Rules,
+    /// The mean time from one request or guess to the next; none: that of the style.
+    pub pause: Option<Duration>,
+    /// Pairs of a user and the right password among those of [`Style::Stuff`], at most
+    /// [`RIGHT_PAIRS_MAX`]. With any, a hundred addresses take turns.
+    pub right_pairs: u32,
+    /// How long the business has been there before the attack; none: five minutes.
+    pub history: Option<Duration>,
 }
+
+impl Options {
+    /// Five minutes after the edge began, with nothing else chosen.
+    pub const fn new(seed: u64, style: Style, length: Duration, rules: Rules) -> Options {
+        Options {
+            seed,
+            style,
+            length,
+            rules,
+            pause: None,
+            right_pairs: 0,
+            history: None,
+        }
+    }
+}
+
+/// Each user of the business has one password.
+pub const RIGHT_PAIRS_MAX: u32 = house::USERS;
 
 /// Before the attack: the phones register.
 const BEFORE: Duration = Duration::from_secs(300);
@@ -67,8 +92,9 @@ pub fn run(options: &Options) -> Report {
     let mut house = House::new(options.rules, &mut entropy);
     let mut tally = Tally::default();
     let mut phones: Vec<Phone> = (0..=PHONES).map(Phone::new).collect();
-    let mut attack = Attack::new(options.style);
-    let end = BEFORE + options.length;
+    let before = options.history.unwrap_or(BEFORE);
+    let mut attack = Attack::new(options);
+    let end = before + options.length;
     let mut due = BinaryHeap::new();
     for phone in 0..PHONES {
         let at = Duration::from_millis(entropy_below(&mut entropy, 60_000));
@@ -76,8 +102,8 @@ pub fn run(options: &Options) -> Report {
     }
     due.push(Reverse((Duration::from_secs(2), Actor::Carrier)));
     due.push(Reverse((BEFORE / 2, Actor::Stubborn)));
-    due.push(Reverse((BEFORE + options.length / 2, Actor::Storm)));
-    due.push(Reverse((BEFORE, Actor::Attacker)));
+    due.push(Reverse((before + options.length / 2, Actor::Storm)));
+    due.push(Reverse((before, Actor::Attacker)));
     while let Some(Reverse((at, actor))) = due.pop().filter(|Reverse((at, _))| *at < end) {
         house.advance(at, &mut tally);
         let next = match actor {
@@ -107,7 +133,7 @@ pub fn run(options: &Options) -> Report {
             due.push(Reverse((at + next, actor)));
         }
     }
-    tally.report(options, BEFORE)
+    tally.report(options, before)
 }
 
 fn entropy_below(entropy: &mut SeededEntropy, bound: u64) -> u64 {
@@ -120,12 +146,12 @@ mod tests {
     use super::*;
 
     fn played(style: Style, seed: u64) -> Report {
-        run(&Options {
+        run(&Options::new(
             seed,
             style,
-            length: Duration::from_secs(240),
-            rules: Rules::Edge,
-        })
+            Duration::from_secs(240),
+            Rules::Edge,
+        ))
     }
 
     #[test]
@@ -151,6 +177,32 @@ mod tests {
         let report = played(Style::Scanner, 9);
         let found = report.detected.unwrap();
         assert!(found.after_s <= 1.5, "{report:#?}");
+    }
+
+    #[test]
+    fn leaked_pairs_that_are_right_are_each_counted_with_and_without_an_alarm() {
+        let report = run(&Options {
+            pause: Some(Duration::from_secs(6)),
+            right_pairs: 3,
+            ..Options::new(11, Style::Stuff, Duration::from_secs(1_800), Rules::Edge)
+        });
+        let right = report.right_pairs;
+        assert_eq!(right.tried, 3, "{report:#?}");
+        assert_eq!(right.worked, report.passwords_found, "{report:#?}");
+        assert_eq!(right.alarmed + right.silent, right.worked, "{report:#?}");
+        assert!(right.alarm_after_s.is_none_or(|after| after <= 1.0));
+        assert_eq!((report.false_bans, report.legitimate.success), (0, 1.0));
+    }
+
+    #[test]
+    fn an_attack_is_as_fast_as_it_is_told_to_be() {
+        let messages = |pause| {
+            let options = Options::new(2, Style::Scanner, Duration::from_secs(600), Rules::Nobody);
+            run(&Options { pause, ..options }).messages
+        };
+        let slow = messages(Some(Duration::from_secs(6)));
+        assert!((95..=106).contains(&slow), "{slow}");
+        assert!(messages(None) > 5_000);
     }
 
     #[test]

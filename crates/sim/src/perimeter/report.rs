@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ringfence_detect::decision::Action;
 use ringfence_detect::finding::{Kind, Subject};
+use ringfence_detect::name::Name;
 use ringfence_detect::watch::Verdict;
 use serde::Serialize;
 
@@ -40,6 +41,8 @@ pub struct Report {
     pub detected: Option<Found>,
     /// From the use of a stolen password to the alarm.
     pub compromise_after_s: Option<f64>,
+    /// Pairs of a user and the right password from elsewhere.
+    pub right_pairs: RightPairs,
     /// What was found.
     pub kinds: BTreeSet<&'static str>,
     /// The carrier and the phones.
@@ -55,6 +58,21 @@ pub struct Report {
     /// From the first message of attackers until the last one that was not dropped unread; none where
     /// the last of all was not.
     pub contained_after_s: Option<f64>,
+}
+
+/// Right passwords in wrong hands, and who heard of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct RightPairs {
+    /// Tried, and read.
+    pub tried: u64,
+    /// Of them, those that were let in.
+    pub worked: u64,
+    /// Of those, the ones after which the compromise of that very account was found.
+    pub alarmed: u64,
+    /// And those of which nobody heard.
+    pub silent: u64,
+    /// From a password's first use to the alarm of its account; the longest.
+    pub alarm_after_s: Option<f64>,
 }
 
 /// When something was found.
@@ -77,6 +95,25 @@ pub struct Legitimate {
     pub success: f64,
 }
 
+impl RightPairs {
+    fn of(tried: u64, lost: &BTreeMap<u64, (Duration, Option<Duration>)>) -> RightPairs {
+        let alarms = || {
+            let both = lost
+                .values()
+                .filter_map(|(since, alarm)| Some((since, (*alarm)?)));
+            both.map(|(since, alarm)| alarm.saturating_sub(*since))
+        };
+        let (worked, alarmed) = (lost.len() as u64, alarms().count() as u64);
+        RightPairs {
+            tried,
+            worked,
+            alarmed,
+            silent: worked - alarmed,
+            alarm_after_s: alarms().max().map(|after| after.as_secs_f64()),
+        }
+    }
+}
+
 type Shape = Vec<(u16, Vec<String>)>;
 
 /// The carrier's addresses and the phones'.
@@ -94,6 +131,11 @@ pub(super) struct Tally {
     tried: u64,
     found: u64,
     stolen_at: Option<Duration>,
+    right_tried: u64,
+    /// Accounts in wrong hands: since when, and when that was found.
+    lost: BTreeMap<u64, (Duration, Option<Duration>)>,
+    /// Accounts whose compromise was found, and when first.
+    alarms: BTreeMap<u64, Duration>,
     compromise_at: Option<Duration>,
     detected: Option<(u64, Duration)>,
     kinds: BTreeSet<&'static str>,
@@ -144,7 +186,17 @@ impl Tally {
         }
     }
 
-    pub(super) fn guessed(&mut self, now: Duration, found: bool) {
+    /// A password was tried; `right` is the account that it is right for.
+    pub(super) fn guessed(&mut self, now: Duration, found: bool, right: Option<Name>) {
+        if let Some(account) = right {
+            self.right_tried += 1;
+            if found {
+                // The judge heard of it before the attacker did.
+                let alarm = self.alarms.get(&account.hash()).copied();
+                let alarm = alarm.filter(|at| *at >= now);
+                self.lost.entry(account.hash()).or_insert((now, alarm));
+            }
+        }
         self.tried += 1;
         self.found += u64::from(found);
         if found {
@@ -163,6 +215,12 @@ impl Tally {
                     self.detected = self.detected.or(Some((self.messages, now)));
                 }
                 if incident.kind == Kind::Compromise {
+                    if let Subject::Account(account) = incident.subject {
+                        self.alarms.entry(account.hash()).or_insert(now);
+                        if let Some((_, alarm)) = self.lost.get_mut(&account.hash()) {
+                            *alarm = alarm.or(Some(now));
+                        }
+                    }
                     self.compromise_at = self.compromise_at.or(Some(now));
                 }
             }
@@ -222,6 +280,7 @@ impl Tally {
                 .stolen_at
                 .zip(self.compromise_at)
                 .map(|(stolen, alarm)| seconds(stolen, alarm)),
+            right_pairs: RightPairs::of(self.right_tried, &self.lost),
             kinds: self.kinds,
             legitimate: Legitimate {
                 offered: self.offered,

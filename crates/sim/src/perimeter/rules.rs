@@ -44,14 +44,14 @@ const FAIL2BAN_LIMIT: u32 = 5;
 const FAIL2BAN_TIME: Duration = Duration::from_secs(600);
 
 /// What a rule by address remembers.
-pub(super) struct ByAddress {
+pub(crate) struct ByAddress {
     /// How many, since when.
     seen: KeyedMap<IpAddr, (u32, Instant)>,
     banned: KeyedMap<IpAddr, Instant>,
 }
 
 impl ByAddress {
-    pub(super) fn new(key: HashKey) -> ByAddress {
+    pub(crate) fn new(key: HashKey) -> ByAddress {
         ByAddress {
             seen: key.map(),
             banned: key.map(),
@@ -59,7 +59,7 @@ impl ByAddress {
     }
 
     /// pike: whether a request is heard, and whether it is what bans its address.
-    pub(super) fn pike(&mut self, now: Instant, address: IpAddr) -> (bool, bool) {
+    pub(crate) fn pike(&mut self, now: Instant, address: IpAddr) -> (bool, bool) {
         if let Some(until) = self.banned.get_mut(&address) {
             if *until > now {
                 *until = now + PIKE_QUIET;
@@ -75,7 +75,7 @@ impl ByAddress {
     }
 
     /// FreePBX: whether a packet is heard, and whether it is what bans its address.
-    pub(super) fn freepbx(&mut self, now: Instant, address: IpAddr) -> (bool, bool) {
+    pub(crate) fn freepbx(&mut self, now: Instant, address: IpAddr) -> (bool, bool) {
         if self.is_banned(now, address) {
             return (false, false);
         }
@@ -87,12 +87,12 @@ impl ByAddress {
     }
 
     /// fail2ban: whether a request is heard.
-    pub(super) fn is_banned(&self, now: Instant, address: IpAddr) -> bool {
+    pub(crate) fn is_banned(&self, now: Instant, address: IpAddr) -> bool {
         self.banned.get(&address).is_some_and(|until| *until > now)
     }
 
     /// fail2ban: a failure is in the log. Whether that is what bans its address.
-    pub(super) fn failed(&mut self, now: Instant, address: IpAddr) -> bool {
+    pub(crate) fn failed(&mut self, now: Instant, address: IpAddr) -> bool {
         let too_many = self.count(now, address, FAIL2BAN_TIME) >= FAIL2BAN_LIMIT;
         if too_many {
             self.banned.insert(address, now + FAIL2BAN_TIME);
