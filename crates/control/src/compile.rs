@@ -199,6 +199,13 @@ fn compile_tenant(config: &Config, tenant: &crate::config::Tenant) -> plan::Tena
 
 fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
     let tenant = index(&config.tenants, |tenant| tenant.name == site.tenant);
+    let crate::config::Tenant { country, fraud, .. } = &config.tenants[tenant];
+    let voice = site.screening.policy(country).map(Arc::new);
+    let asks_pin = fraud.pin.is_some() && fraud.pin_by_voice;
+    let pin_voice = asks_pin.then(|| match &voice {
+        Some(voice) => Arc::clone(voice),
+        None => Arc::new(site.screening.spoken(country)),
+    });
     plan::Site {
         key: site.name.clone(),
         tenant: TenantId::new(tenant as u16),
@@ -207,7 +214,7 @@ fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
         channels: site.channels,
         emergency: site.emergency.clone(),
         policy: SitePolicy {
-            numbering: numbering_plan(&config.tenants[tenant].country),
+            numbering: numbering_plan(country),
             main_number: site.presented_number(),
             dial: site
                 .dial
@@ -216,12 +223,10 @@ fn compile_site(config: &Config, site: &crate::config::Site) -> plan::Site {
                 .collect(),
             lines: LinesPolicy {
                 // Also where nobody watches: an operator may come to know of an attack.
-                voice: site
-                    .screening
-                    .policy(&config.tenants[tenant].country)
-                    .map(Arc::new),
+                voice,
                 ..site.lines.clone()
             },
+            pin_voice,
         },
         usage: Arc::new(Usage::default()),
     }

@@ -379,6 +379,7 @@ fn tenant(values: &mut Flat, tenant: &Tenant) {
     let Fraud {
         policy,
         pin,
+        pin_by_voice,
         destinations,
     } = &tenant.fraud;
     values.now("mode", policy.mode.as_str());
@@ -387,6 +388,7 @@ fn tenant(values: &mut Flat, tenant: &Tenant) {
     values.now("utc_offset", policy.utc_offset);
     values.now("currency", &policy.currency);
     values.maybe("pin", pin.as_ref(), Effect::Now);
+    values.now("pin_by_voice", *pin_by_voice && pin.is_some());
     let file = destinations.as_ref().map(|file| file.display());
     values.maybe("destinations", file, Effect::Now);
     values.table(format!("tenant.{}.fraud.limits_per_day", tenant.name));

@@ -55,6 +55,24 @@ fn the_table_is_read_and_compiled() {
     assert_eq!(policy.size, 23);
 }
 
+#[test]
+fn a_pin_is_asked_for_by_voice_unless_that_is_turned_off() {
+    let with = |lines: &str| {
+        let text = format!("[tenant.acme.fraud]\n{lines}");
+        let config = loaded(&text, &[("pin", "493817\n")]).unwrap().config;
+        let plan = compile(&config, &|_| panic!("no names")).plan;
+        plan.sites[0].policy.pin_voice.is_some()
+    };
+    assert!(with("pin = { file = \"pin\" }"));
+    assert!(!with("pin = { file = \"pin\" }\npin_by_voice = false"));
+    assert!(!with("mode = \"enforce\""), "there is none");
+    // Strangers who are not asked are another matter.
+    let silent = "pin = { file = \"pin\" }\n[site.one.screening]\nvoice = false";
+    let text = format!("[tenant.acme.fraud]\n{silent}");
+    assert!(loaded(&text, &[("pin", "493817\n")]).is_ok());
+    assert!(with(silent));
+}
+
 #[track_caller]
 fn refuses(fraud: &str, files: &[(&str, &str)], key: &str, message: &str) {
     let text = format!("[tenant.acme.fraud]\n{fraud}");
@@ -80,6 +98,12 @@ fn what_cannot_be_read_is_named_with_key_and_fix() {
         "holds no PIN",
     );
     refuses("pin = { file = \"pin\" }", &[], ".pin", "cannot be read");
+    refuses(
+        "pin_by_voice = true",
+        &[],
+        ".pin_by_voice",
+        "no PIN to ask for",
+    );
     refuses("utc_offset = \"5\"", &[], ".utc_offset", "is no offset");
     refuses("currency = \"usd\"", &[], ".currency", "is no currency");
     refuses(

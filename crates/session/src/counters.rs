@@ -41,6 +41,10 @@ pub struct Counters {
     pub challenges_unanswered: u64,
     /// Calls that would have been stopped for their money, had it been enforced.
     pub spending_observed: u64,
+    /// Stopped calls whose caller was asked for the PIN by voice.
+    pub pins_asked: u64,
+    /// Those that were put through.
+    pub pins_right: u64,
     /// Calls of carriers whose caller was verified.
     pub callers_verified: u64,
     /// Those whose caller's identity did not hold.

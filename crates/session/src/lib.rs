@@ -17,7 +17,7 @@
 //! | requests outside of calls that wait for an answer | `relay` |
 //! | carriers that want a password | [`account`], `authentication`, `challenged`, [`registration`] |
 //! | its media | `negotiation` |
-//! | a caller is asked by voice | [`line_guard`], [`screening`] |
+//! | a caller is asked by voice | [`line_guard`], [`screening`], [`pin_question`] |
 //! | phones that register | [`registrar`] |
 //! | what may cross | `headers`, `outgoing` |
 //! | what detection is told | [`sighting`] |
@@ -68,6 +68,7 @@ mod orphan;
 mod outgoing;
 pub mod owner;
 mod passed_refer;
+pub mod pin_question;
 pub mod plan;
 pub mod policy;
 mod redirect;

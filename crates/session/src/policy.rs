@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::dtmf::Dtmf;
 use crate::line_guard::LinesPolicy;
 use crate::numbering::{DialRule, E164, NumberingPlan, NumbersIn, NumbersOut};
+use crate::screening::VoicePolicy;
 use crate::signing::Signing;
 use crate::verification::{Verification, VerstatForm};
 
@@ -103,4 +104,6 @@ pub struct SitePolicy {
     pub dial: Vec<DialRule>,
     /// What is done when calls hold its lines.
     pub lines: LinesPolicy,
+    /// How a caller whose call is stopped is asked for the PIN by voice; `None`: it is not.
+    pub pin_voice: Option<Arc<VoicePolicy>>,
 }

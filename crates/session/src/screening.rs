@@ -7,6 +7,8 @@
 //! a call that is answered has no ringing of the network. If the callee agrees to what the caller
 //! has, nothing more is said to the caller; else a re-INVITE tells it.
 //!
+//! Whoever calls out where calls are stopped is asked likewise, for the PIN: see `pin_question`.
+//!
 //! Nobody is kept: who presses nothing in time, or wrong digits twice, hears that his number is
 //! noted for a call back, and the record says so. Who cannot be answered with G.711 is refused with
 //! 486. Known callers and emergency calls never come here: `detect` decides who does.
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use ringfence_base::{Entropy, Instant};
 use ringfence_detect::event::CallRef;
+use ringfence_detect::tdos::Gate;
 use ringfence_detect::tdos::offer::Challenge;
 use ringfence_dialog::Owner;
 use ringfence_media::StreamId;
@@ -29,6 +32,7 @@ use crate::core::Core;
 use crate::incoming::Reply;
 use crate::line_guard::Lines;
 use crate::negotiation::AnsweredHere;
+use crate::pin_question::PinQuestion;
 use crate::refusal::RefusalReason;
 use crate::setup::Attempt;
 use crate::supervise::AlarmKind;
@@ -51,6 +55,9 @@ const GAP: Duration = Duration::from_millis(60);
 const AGAIN: Duration = Duration::from_millis(1_300);
 /// The SIP status in the record of a call that was not put through.
 const NOT_PUT_THROUGH: u16 = 603;
+
+/// What the record of a call says whose caller is to be called back.
+pub const NOTED: &str = "its number is noted for a call back";
 
 /// How a site asks strangers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +103,7 @@ const fn question_name(kindly: bool) -> &'static str {
 
 /// A caller whom the edge has answered.
 pub(crate) struct Screening {
-    stream: StreamId,
+    pub(crate) stream: StreamId,
     step: Step,
     /// What the caller is to press.
     code: Vec<u8>,
@@ -113,6 +120,19 @@ pub(crate) struct Screening {
     /// The callee's answer for the caller, which was not sent.
     answer: Option<Vec<u8>>,
     voice: Arc<VoicePolicy>,
+    /// It is the PIN that is asked for.
+    pub(crate) pin: Option<Box<PinQuestion>>,
+}
+
+/// What a caller is asked.
+pub(crate) enum Question {
+    /// A stranger: digits that are told.
+    Digits {
+        /// Most who call are people.
+        kindly: bool,
+    },
+    /// Who calls where calls are stopped: the PIN.
+    Pin(PinQuestion),
 }
 
 /// How far it is.
@@ -184,17 +204,33 @@ impl Core {
         &mut self,
         now: Instant,
         attempt: &Attempt<'_, '_>,
-        kindly: bool,
+        question: Question,
     ) -> Result<(), (RefusalReason, u16)> {
         let key = attempt.key;
-        let asked = self.answer_caller(now, attempt);
+        let voice = match &question {
+            Question::Pin(pin) => Some(Arc::clone(&pin.voice)),
+            Question::Digits { .. } => self.voice_of_lines(key),
+        };
+        let asked = voice.and_then(|voice| self.answer_caller(now, attempt, voice));
         let Some((mut screening, attend)) = asked else {
-            self.tell_gate(now, key, Challenge::Unasked);
+            if let Question::Digits { .. } = question {
+                self.tell_gate(now, key, Challenge::Unasked);
+            }
             self.release_call(key);
             return Err((RefusalReason::Screening, 486));
         };
-        screening.code = self.draw(self.digits_now(key, &screening.voice));
-        let parts = screening.question(kindly);
+        let (parts, note) = match question {
+            Question::Digits { kindly } => {
+                screening.code = self.draw(self.digits_now(key, &screening.voice));
+                (screening.question(kindly), " (asked by voice)".to_owned())
+            }
+            Question::Pin(pin) => {
+                self.counters.pins_asked += 1;
+                let said = (pin.parts(), pin.note());
+                screening.pin = Some(Box::new(pin));
+                said
+            }
+        };
         let (stream, told) = (screening.stream, screening.told.clone());
         self.respond(now, &attempt.reply.of_leg(key, Side::A), 100);
         let server = attempt.reply.server;
@@ -204,22 +240,26 @@ impl Core {
         if let Some(call) = self.call_mut(key) {
             // The caller is answered: nothing provisional follows.
             call.provisionals = Default::default();
-            call.route.rule.push_str(" (asked by voice)");
+            call.route.rule.push_str(&note);
             call.screening = Some(screening);
         }
         self.schedule(now, TICK, key, AlarmKind::Asked);
         Ok(())
     }
 
+    fn voice_of_lines(&self, key: CallKey) -> Option<Arc<VoicePolicy>> {
+        let call = self.call(key)?;
+        let site = call.plan.site(call.route.site)?;
+        site.policy.lines.voice.as_ref().map(Arc::clone)
+    }
+
     fn answer_caller(
         &mut self,
         now: Instant,
         attempt: &Attempt<'_, '_>,
+        voice: Arc<VoicePolicy>,
     ) -> Option<(Box<Screening>, ringfence_media::voice::Attend)> {
         let key = attempt.key;
-        let call = self.call(key)?;
-        let site = call.plan.site(call.route.site)?;
-        let voice = Arc::clone(site.policy.lines.voice.as_ref()?);
         let description = body::description(attempt.reply.request).unwrap_or_default();
         let owner = key.owner(Side::A).0;
         let answered = self.with_media(now, key, |media, around| {
@@ -244,6 +284,7 @@ impl Core {
             offer,
             answer: None,
             voice,
+            pin: None,
         };
         Some((Box::new(screening), attend))
     }
@@ -267,6 +308,9 @@ impl Core {
         let Some(screening) = self.asking(key) else {
             return;
         };
+        if screening.pin.is_some() {
+            return self.on_pin_key(now, key, digit);
+        }
         let stream = screening.stream;
         if screening.pressed.is_empty() {
             // Whoever knows what to press need not hear it out.
@@ -317,6 +361,11 @@ impl Core {
         if !self.tell_gate(now, key, Challenge::Passed) {
             return self.send_away(now, key, "the digits were right, and no line is left");
         }
+        self.ring_asked(now, key);
+    }
+
+    /// Whoever was asked may go on: the caller hears it ring, and the callee is called.
+    pub(crate) fn ring_asked(&mut self, now: Instant, key: CallKey) {
         let Some(screening) = self.asking(key) else {
             return;
         };
@@ -361,27 +410,30 @@ impl Core {
         }
     }
 
-    /// The caller is not put through: it hears that its number is noted, if nobody waits for the
-    /// channel.
-    fn send_away(&mut self, now: Instant, key: CallKey, why: &str) {
+    /// The caller is not put through: it hears whom to ask for the PIN, or that its number is noted,
+    /// if nobody waits for the channel.
+    pub(crate) fn send_away(&mut self, now: Instant, key: CallKey, why: &str) {
         let Some(call) = self.call_mut(key) else {
             return;
         };
-        let note = format!(" ({why}; its number is noted for a call back)");
-        call.route.rule.push_str(&note);
         let (plan, route) = (Arc::clone(&call.plan), call.route.clone());
         let Some(screening) = &mut call.screening else {
             return;
         };
-        let parts = [
-            Part::Pause(BREATH),
-            Part::Sound(screening.voice.prompts.sound("callback")),
-            Part::Pause(BREATH),
-        ];
+        let (parts, note) = match &screening.pin {
+            Some(pin) => (pin.farewell(), format!(" ({why})")),
+            None => {
+                let sound = Part::Sound(screening.voice.prompts.sound("callback"));
+                let note = format!(" ({why}; {NOTED})");
+                (vec![Part::Pause(BREATH), sound, Part::Pause(BREATH)], note)
+            }
+        };
         let time: Duration = parts.iter().map(Part::duration).sum();
         screening.step = Step::Leaving(now + time);
-        let stream = screening.stream;
-        if self.at_gate(now, &plan, &route, |gate| gate.is_at_ease()) == Some(true) {
+        let (stream, holds_nothing) = (screening.stream, screening.pin.is_some());
+        call.route.rule.push_str(&note);
+        let at_ease = |gate: &mut Gate| gate.is_at_ease();
+        if holds_nothing || self.at_gate(now, &plan, &route, at_ease) == Some(true) {
             self.media.say(stream, parts);
         } else {
             self.cancel_setup(now, key, NOT_PUT_THROUGH, EndedBy::Edge, None);
@@ -396,6 +448,7 @@ impl Core {
         };
         let asked = CallRef::new(call.id.raw());
         match screening.step {
+            Step::Asking if screening.pin.is_some() => self.look_after_pin(now, key),
             Step::Asking => {
                 let (plan, route) = (Arc::clone(&call.plan), call.route.clone());
                 let goes_on = self.at_gate(now, &plan, &route, |gate| gate.is_asked(asked));
@@ -506,7 +559,7 @@ impl Core {
             return;
         };
         screening.gone = true;
-        if screening.step == Step::Asking {
+        if screening.step == Step::Asking && screening.pin.is_none() {
             self.tell_gate(now, key, Challenge::HungUp);
         }
     }
@@ -589,7 +642,7 @@ impl Core {
     }
 
     /// The caller who is asked just now.
-    fn asking(&mut self, key: CallKey) -> Option<&mut Screening> {
+    pub(crate) fn asking(&mut self, key: CallKey) -> Option<&mut Screening> {
         let call = self.call_mut(key)?;
         let screening = call.screening.as_deref_mut()?;
         (screening.step == Step::Asking).then_some(screening)

@@ -30,12 +30,14 @@ use crate::methods::{Methods, RELIABLE, ReliableProvisional, takes};
 use crate::negotiation::{Negotiation, SideFacts, Surroundings};
 use crate::numbering;
 use crate::outgoing::{Invite, MAX_FORWARDS, our_address};
+use crate::pin_question::Stopped;
 use crate::plan::{Peer, Plan};
 use crate::refusal::RefusalReason;
 use crate::registrar::{Caller, from_phone};
 use crate::registration::called_number;
 use crate::reliable::Provisionals;
 use crate::routing::{Route, route};
+use crate::screening::Question;
 use crate::session_timer;
 use crate::signing::identity_headers;
 use crate::spend::{Asking, Pin};
@@ -226,17 +228,24 @@ impl Core {
             request: attempt.reply.request,
             pin: attempt.pin,
         };
-        self.may_spend(now, &mut route, &identity, &asking, &mut admission)
-            .map_err(|why| {
-                self.give_line_back(now, &plan, attempt.id, &route);
-                Refused {
-                    reason: RefusalReason::Spending,
-                    status: 603,
-                    route: Some(Box::new(route.clone())),
-                    asks_pin: why.contains("*PIN*"),
-                    why: Some(why),
-                }
-            })?;
+        if let Err(why) = self.may_spend(now, &mut route, &identity, &asking, &mut admission) {
+            self.give_line_back(now, &plan, attempt.id, &route);
+            drop(admission);
+            let refused = Refused {
+                reason: RefusalReason::Spending,
+                status: 603,
+                route: Some(Box::new(route.clone())),
+                asks_pin: why.contains("*PIN*"),
+                why: Some(why),
+            };
+            let stopped = Stopped {
+                route,
+                identity,
+                ways: ways.get(first..).unwrap_or_default(),
+                refused,
+            };
+            return self.ask_pin(now, attempt, candidates, stopped);
+        }
         let route_kept = Box::new(route.clone());
         if let Some(number) = &identity.replaced_by {
             route.rule.push_str(&format!(" (presents {number})"));
@@ -248,11 +257,11 @@ impl Core {
             route.rule.push_str(&format!(" ({})", in_words(verdict)));
         }
         let ask = match line {
-            Line::Ask { kindly } => Some(kindly),
+            Line::Ask { kindly } => Some(Question::Digits { kindly }),
             Line::Noted(_) | Line::Open => None,
         };
         let ways = ways.get(first..).unwrap_or_default();
-        self.begin(now, attempt, route, identity, (ways, ask), admission)
+        self.begin(now, attempt, route, identity, (ways, ask), Some(admission))
             .map_err(|(reason, status)| {
                 self.discard(attempt.key);
                 self.give_line_back(now, &plan, attempt.id, &route_kept);
@@ -277,15 +286,15 @@ impl Core {
     }
 
     /// Makes the call and sends the INVITE on, to the first of `ways`; or answers it, if the caller
-    /// is to be asked first, kindly or not.
-    fn begin(
+    /// is to be asked first.
+    pub(crate) fn begin(
         &mut self,
         now: Instant,
         attempt: &Attempt<'_, '_>,
         mut route: Route,
         identity: Identity,
-        (ways, ask): (&[Way], Option<bool>),
-        admission: Admission,
+        (ways, ask): (&[Way], Option<Question>),
+        admission: Option<Admission>,
     ) -> Result<(), (RefusalReason, u16)> {
         let no_route = (RefusalReason::NoRoute, 503);
         let plan = Arc::clone(&self.plan);
@@ -359,7 +368,7 @@ impl Core {
                 answered_at: None,
                 q850: None,
             },
-            admission: Some(admission),
+            admission,
             kept_admission: None,
             screening: None,
             replaced: None,
@@ -380,7 +389,7 @@ impl Core {
         self.transactions
             .set_owner(attempt.reply.server, attempt.key.owner(Side::A));
         match ask {
-            Some(kindly) => self.ask_caller(now, attempt, kindly)?,
+            Some(question) => self.ask_caller(now, attempt, question)?,
             None => {
                 self.dial(now, attempt, true)?;
                 let ring = plan.limits.ring_timeout;

@@ -30,7 +30,7 @@ use crate::core::Core;
 use crate::event::Event;
 use crate::identity::Identity;
 use crate::numbering::Number;
-use crate::plan::{Plan, Site, Tenant};
+use crate::plan::{Plan, Site, SiteId, Tenant};
 use crate::policy::CallingNumber;
 use crate::registrar::Caller;
 use crate::routing::Route;
@@ -74,8 +74,8 @@ struct Desk {
     key: HashKey,
     judge: Judge,
     /// Wrong PINs, and since when.
-    wrong: KeyedMap<u64, (u32, Instant)>,
-    wrong_in_all: (u32, Instant),
+    wrong: KeyedMap<u64, Wrong>,
+    wrong_in_all: Wrong,
 }
 
 impl Guard {
@@ -122,20 +122,30 @@ impl Guard {
         Some(lock(desk))
     }
 
+    /// Whether no PIN of a caller is taken just now, however right it is.
+    pub(crate) fn pins_are_locked(&self, key: HashKey, now: Instant, who: &PinCaller) -> bool {
+        let Some(desk) = self.desk(key) else {
+            return true;
+        };
+        let (of_caller, of_tenant) = desk.wrong_of(desk.caller(&who.parts()), now);
+        is_locked(of_caller, of_tenant)
+    }
+
     /// Whether `digits` is the PIN, in a time that says nothing; never, after too many wrong ones.
-    fn takes_pin(&self, key: HashKey, now: Instant, caller: &[&[u8]], digits: &[u8]) -> bool {
+    pub(crate) fn takes_pin(
+        &self,
+        key: HashKey,
+        now: Instant,
+        who: &PinCaller,
+        digits: &[u8],
+    ) -> bool {
         let (Some(pin), Some(mut desk)) = (&self.pin, self.desk(key)) else {
             return false;
         };
         let right = is_same(pin.expose().trim_ascii(), digits);
-        let caller = desk.caller(caller);
-        let fresh = |wrong: (u32, Instant)| match now - wrong.1 > WRONG_FOR {
-            true => (0, now),
-            false => wrong,
-        };
-        let of_tenant = fresh(desk.wrong_in_all);
-        let of_caller = fresh(desk.wrong.get(&caller).copied().unwrap_or((0, now)));
-        if of_caller.0 >= WRONG_OF_CALLER || of_tenant.0 >= WRONG_OF_TENANT {
+        let caller = desk.caller(&who.parts());
+        let (of_caller, of_tenant) = desk.wrong_of(caller, now);
+        if is_locked(of_caller, of_tenant) {
             return false;
         }
         if right {
@@ -152,7 +162,25 @@ impl Guard {
     }
 }
 
+/// Wrong PINs, and since when they are counted.
+type Wrong = (u32, Instant);
+
+/// Whether no PIN is taken after so many wrong ones of a caller and of its tenant.
+const fn is_locked(of_caller: Wrong, of_tenant: Wrong) -> bool {
+    of_caller.0 >= WRONG_OF_CALLER || of_tenant.0 >= WRONG_OF_TENANT
+}
+
 impl Desk {
+    /// Wrong PINs of a caller and of the tenant that still count.
+    fn wrong_of(&self, caller: u64, now: Instant) -> (Wrong, Wrong) {
+        let fresh = |wrong: Wrong| match now - wrong.1 > WRONG_FOR {
+            true => (0, now),
+            false => wrong,
+        };
+        let of_caller = self.wrong.get(&caller).copied().unwrap_or((0, now));
+        (fresh(of_caller), fresh(self.wrong_in_all))
+    }
+
     fn caller(&self, parts: &[&[u8]]) -> u64 {
         self.key.hash128(parts) as u64
     }
@@ -193,6 +221,21 @@ pub fn hide_pins(text: &mut [u8]) {
         if PIN_DIGITS.contains(&digits) && rest.get(digits) == Some(&b'*') {
             rest.iter_mut().take(digits).for_each(|byte| *byte = b'x');
         }
+    }
+}
+
+/// Whose wrong PINs are counted, and by whom: a phone's user, else the number that a PBX shows.
+#[derive(Clone)]
+pub(crate) struct PinCaller {
+    pub(crate) guard: Arc<Guard>,
+    site: SiteId,
+    peer: Box<str>,
+    user: Box<str>,
+}
+
+impl PinCaller {
+    const fn parts(&self) -> [&[u8]; 2] {
+        [self.peer.as_bytes(), self.user.as_bytes()]
     }
 }
 
@@ -264,36 +307,43 @@ impl Core {
         let Some((pin, number)) = split_pin(called) else {
             return Pin::Absent;
         };
-        let inside = candidates
-            .iter()
-            .filter_map(|id| self.plan.peer(*id))
-            .find(|peer| peer.kind != crate::plan::PeerKind::Trunk);
-        let site = inside.and_then(|peer| self.plan.site(peer.site));
-        let (Some(site), Some(peer)) = (site, inside) else {
+        let Some(who) = self.pin_caller(phone, candidates, message) else {
             return Pin::Absent;
         };
-        let Some(guard) = self.plan.tenant_of(site).map(|tenant| &tenant.spend) else {
-            return Pin::Absent;
-        };
-        if guard.pin.is_none() {
-            return Pin::Absent;
-        }
-        let from = message.from().ok();
-        let calling = from.and_then(|from| crate::numbering::calling_of(&from.uri));
-        let user = phone.and_then(|caller| self.user_name(caller)).or(calling);
-        let caller = [
-            peer.key.as_bytes(),
-            user.as_deref().unwrap_or_default().as_bytes(),
-        ];
-        let right =
-            site.is_emergency(number) || guard.takes_pin(self.hash, now, &caller, pin.as_bytes());
+        let site = self.plan.site(who.site);
+        let right = site.is_some_and(|site| site.is_emergency(number))
+            || who.guard.takes_pin(self.hash, now, &who, pin.as_bytes());
         *called = number.to_owned();
         if right { Pin::Right } else { Pin::Wrong }
     }
 
+    /// Who of the house calls, where a PIN lets calls through.
+    pub(crate) fn pin_caller(
+        &self,
+        phone: Option<Caller>,
+        candidates: &Candidates,
+        message: &Message<'_>,
+    ) -> Option<PinCaller> {
+        let peer = candidates
+            .iter()
+            .filter_map(|id| self.plan.peer(*id))
+            .find(|peer| peer.kind != crate::plan::PeerKind::Trunk)?;
+        let site = self.plan.site(peer.site)?;
+        let guard = &self.plan.tenant_of(site)?.spend;
+        guard.pin.as_ref()?;
+        let from = message.from().ok();
+        let calling = from.and_then(|from| crate::numbering::calling_of(&from.uri));
+        let user = phone.and_then(|caller| self.user_name(caller)).or(calling);
+        Some(PinCaller {
+            guard: Arc::clone(guard),
+            site: peer.site,
+            peer: peer.key.as_str().into(),
+            user: user.unwrap_or_default().into(),
+        })
+    }
+
     fn user_name(&self, caller: Caller) -> Option<String> {
-        let group = self.plan.phone_group(caller.group)?;
-        Some(group.user(caller.user)?.name.clone())
+        user_in(&self.plan, caller)
     }
 
     /// Asks the tenant's judge whether a call may leave, and hangs its meter on what it holds.
@@ -309,16 +359,29 @@ impl Core {
         asking: &Asking<'_, '_>,
         admission: &mut Admission,
     ) -> Result<(), Box<str>> {
+        let plan = Arc::clone(&self.plan);
+        self.may_spend_in(&plan, now, route, identity, asking, admission)
+    }
+
+    /// The same for a call that began under `plan`.
+    pub(crate) fn may_spend_in(
+        &mut self,
+        plan: &Plan,
+        now: Instant,
+        route: &mut Route,
+        identity: &Identity,
+        asking: &Asking<'_, '_>,
+        admission: &mut Admission,
+    ) -> Result<(), Box<str>> {
         if route.direction != Direction::Outbound {
             return Ok(());
         }
-        let plan = Arc::clone(&self.plan);
-        let Some((site, tenant)) = tenant_of(&plan, route) else {
+        let Some((site, tenant)) = tenant_of(plan, route) else {
             return Ok(());
         };
         let ingress = plan.peer(route.ingress);
         let peer = ingress.map(|peer| peer.key.as_str()).unwrap_or_default();
-        let user = asking.phone.and_then(|caller| self.user_name(caller));
+        let user = asking.phone.and_then(|caller| user_in(plan, caller));
         let user = user.or_else(|| identity.real.clone()).unwrap_or_default();
         let account = asking.phone.and_then(|phone| {
             let group = plan.phone_group(phone.group)?;
@@ -333,7 +396,7 @@ impl Core {
                 at: self.anchor.unix_time(now),
                 called: &international(&route.called),
                 caller: desk.caller(&[peer.as_bytes(), user.as_bytes()]),
-                foreign_number: shows_foreign_number(&plan, route, site, identity, asking.request),
+                foreign_number: shows_foreign_number(plan, route, site, identity, asking.request),
                 pin: asking.pin == Pin::Right,
                 suspect: account.is_some_and(|account| self.is_restricted(account)),
                 emergency: route.emergency,
@@ -444,6 +507,11 @@ impl Core {
     }
 }
 
+fn user_in(plan: &Plan, caller: Caller) -> Option<String> {
+    let group = plan.phone_group(caller.group)?;
+    Some(group.user(caller.user)?.name.clone())
+}
+
 fn meters_of(call: &Call) -> impl Iterator<Item = &Meter> {
     [&call.admission, &call.kept_admission]
         .into_iter()
@@ -532,8 +600,18 @@ mod tests {
 
     #[test]
     fn the_pin_is_taken_and_a_guesser_is_not_heard_for_a_while() {
-        let guard = guard();
-        let takes = |now, caller: &[u8], pin: &[u8]| guard.takes_pin(KEY, now, &[caller], pin);
+        let guard = Arc::new(guard());
+        let takes = |now, caller: &[u8], pin: &[u8]| {
+            let who = PinCaller {
+                guard: Arc::clone(&guard),
+                site: SiteId::new(0),
+                peer: "main".into(),
+                user: String::from_utf8_lossy(caller).into(),
+            };
+            let taken = guard.takes_pin(KEY, now, &who, pin);
+            assert!(!taken || !guard.pins_are_locked(KEY, now, &who));
+            taken
+        };
         let (start, later) = (Instant::ZERO, Instant::ZERO + Duration::from_secs(1000));
         assert!(takes(start, b"101", b"493817"));
         for wrong in [&b"493818"[..], b"4938", b"4938170", b"000000", b"1"] {

@@ -42,6 +42,8 @@ pub struct Usage {
     suspected: AtomicBool,
     /// Of a site: its last emergency call, in nanoseconds; 0 is none.
     emergency: AtomicU64,
+    /// Of a site: calls whose callers are asked for the PIN.
+    pin_places: AtomicU32,
 }
 
 impl Usage {
@@ -65,6 +67,21 @@ impl Usage {
         let _ = self
             .calls
             .fetch_update(Relaxed, Relaxed, |calls| Some(calls.saturating_sub(1)));
+    }
+
+    /// Takes a place for a call whose caller is asked for the PIN, if fewer than `limit` are taken.
+    #[must_use]
+    pub(crate) fn take_pin_place(&self, limit: u32) -> bool {
+        let taken = |places| (places < limit).then(|| places + 1);
+        let taken = self.pin_places.fetch_update(Relaxed, Relaxed, taken);
+        taken.is_ok()
+    }
+
+    /// Gives it back.
+    pub(crate) fn release_pin_place(&self) {
+        let _ = self
+            .pin_places
+            .fetch_update(Relaxed, Relaxed, |places| Some(places.saturating_sub(1)));
     }
 
     /// The site has made an emergency call.

@@ -347,6 +347,8 @@ pub struct Fraud {
     pub policy: Policy,
     /// Where the PIN is that lets a call through.
     pub pin: Option<SecretSource>,
+    /// Whether it is asked for by voice, where there is one.
+    pub pin_by_voice: bool,
     /// The file of destinations, if there is one.
     pub destinations: Option<PathBuf>,
 }
@@ -409,9 +411,11 @@ impl Default for Screening {
 impl Screening {
     /// What a site in a country does.
     pub fn policy(&self, country: &str) -> Option<VoicePolicy> {
-        if !self.voice {
-            return None;
-        }
+        self.voice.then(|| self.spoken(country))
+    }
+
+    /// What is said at a site in a country, whoever is asked.
+    pub fn spoken(&self, country: &str) -> VoicePolicy {
         let mut voice = VoicePolicy::of_country(country);
         if let Some(language) = self.language {
             voice.prompts = Prompts::shipped(language);
@@ -422,7 +426,7 @@ impl Screening {
         }
         voice.digits = self.digits;
         voice.time = self.time.unwrap_or(voice.time);
-        Some(voice)
+        voice
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn read(
     let mut fraud = Fraud {
         policy,
         pin: None,
+        pin_by_voice: true,
         destinations: None,
     };
     let Some(table) = table else {
@@ -76,6 +77,14 @@ pub(super) fn read(
             ),
         }
     }
+    let by_voice = section.boolean("pin_by_voice");
+    if by_voice == Some(true) && fraud.pin.is_none() {
+        let key = section.key("pin_by_voice");
+        section
+            .report()
+            .error(&key, "there is no PIN to ask for", "name one with `pin`");
+    }
+    fraud.pin_by_voice = by_voice.unwrap_or(true);
     fraud.destinations = section.path("destinations");
     if let Some(file) = &fraud.destinations {
         let key = section.key("destinations");

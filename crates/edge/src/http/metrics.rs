@@ -190,6 +190,8 @@ fn publish_calls(worker: &WorkerSnapshot, label: Labels<'_>, with: LabelsWith<'_
     counter!("ringfence_requests_total", label()).absolute(calls.requests);
     counter!("ringfence_responses_total", label()).absolute(calls.responses);
     counter!("ringfence_spending_observed_total", label()).absolute(calls.spending_observed);
+    counter!("ringfence_pins_asked_total", label()).absolute(calls.pins_asked);
+    counter!("ringfence_pins_right_total", label()).absolute(calls.pins_right);
     counter!("ringfence_spending_cut_total", label()).absolute(calls.spending_cut);
     for (result, count) in [
         ("passed", calls.callers_verified),

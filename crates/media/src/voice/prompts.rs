@@ -39,7 +39,7 @@ impl Language {
 }
 
 /// The names of all prompts: that of a file is `NAME.wav`.
-pub const PROMPTS: [&str; 14] = [
+pub const PROMPTS: [&str; 17] = [
     "0",
     "1",
     "2",
@@ -54,6 +54,9 @@ pub const PROMPTS: [&str; 14] = [
     "ask-kindly",
     "thanks",
     "callback",
+    "pin-ask",
+    "pin-again",
+    "pin-refused",
 ];
 
 /// All that the edge can say, in one language.
@@ -85,6 +88,9 @@ macro_rules! shipped {
             include_bytes!(concat!("../../prompts/", $language, "/ask-kindly.wav")),
             include_bytes!(concat!("../../prompts/", $language, "/thanks.wav")),
             include_bytes!(concat!("../../prompts/", $language, "/callback.wav")),
+            include_bytes!(concat!("../../prompts/", $language, "/pin-ask.wav")),
+            include_bytes!(concat!("../../prompts/", $language, "/pin-again.wav")),
+            include_bytes!(concat!("../../prompts/", $language, "/pin-refused.wav")),
         ]
     };
 }
@@ -167,7 +173,9 @@ mod tests {
             let prompts = Prompts::shipped(language);
             for name in PROMPTS {
                 let seconds = prompts.sound(name).len() as f32 / 8_000.0;
-                assert!((0.3..5.0).contains(&seconds), "{name}: {seconds} s");
+                // Whoever is asked for a PIN holds no line.
+                let most = if name.starts_with("pin-") { 8.0 } else { 5.0 };
+                assert!((0.3..most).contains(&seconds), "{name}: {seconds} s");
             }
             let digits: usize = (0..10)
                 .map(|digit| prompts.digit(digit).len())

@@ -416,6 +416,7 @@ pub fn plan() -> Plan {
                 main_number: numbering::E164::new("13305550100"),
                 dial: Vec::new(),
                 lines: Default::default(),
+                pin_voice: None,
             },
             usage: Arc::default(),
         }],
