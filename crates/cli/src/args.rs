@@ -166,6 +166,16 @@ pub(crate) enum CallersCommand {
         #[arg(long, value_name = "NAME")]
         tenant: Option<String>,
     },
+    /// Who was asked by voice, was not put through and waits for a call back, the newest first;
+    /// without those who got through since, or were called.
+    CallBack {
+        /// How far back (30m, 24h, 7d).
+        #[arg(long, value_name = "TIME", value_parser = days, default_value = "24h")]
+        since: Duration,
+        /// Key of the tenant; without it, all.
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
+    },
     /// Make a number a stranger's again.
     Forget {
         /// The number.
@@ -713,6 +723,8 @@ mod tests {
             "ringfence callers import contacts.csv --tenant summit --dry-run --json",
             "ringfence callers import Master.csv --format cdr",
             "ringfence callers show 330-555-0100",
+            "ringfence callers call-back --since 7d --tenant summit --json",
+            "ringfence callers call-back",
             "ringfence callers forget +13305550100 --tenant summit",
             "ringfence callers --json",
             "ringfence scenario test scenarios --json",

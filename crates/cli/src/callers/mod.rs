@@ -9,7 +9,8 @@ use anyhow::Context;
 use hyper::Method;
 use ringfence_base::text::Escaped;
 use ringfence_control::api::{
-    CallerStanding, CallersImport, CallersImported, IMPORT_MAX, KnownCallersStatus, paths,
+    CallBacks, CallerStanding, CallersImport, CallersImported, IMPORT_MAX, KnownCallersStatus,
+    paths,
 };
 
 use crate::Exit;
@@ -43,6 +44,14 @@ pub(crate) fn run(
         } => {
             let answer = import(target, &file, tenant, format, dry_run)?;
             print(&answer, json, || imported(&answer, dry_run, paint))?;
+        }
+        CallersCommand::CallBack { since, tenant } => {
+            let mut path = format!("{}?since={}", paths::CALL_BACK, since.as_secs());
+            if let Some(tenant) = tenant {
+                let _ = write!(path, "&tenant={}", client::escaped(&tenant));
+            }
+            let answer: CallBacks = client::ask(target, Method::GET, &path)?;
+            print(&answer, json, || call_backs(&answer))?;
         }
         CallersCommand::Show { number, tenant } => {
             let path = path_of(&number, tenant.as_deref());
@@ -146,6 +155,40 @@ fn imported(answer: &CallersImported, dry_run: bool, paint: Paint) -> String {
     out
 }
 
+fn call_backs(answer: &CallBacks) -> String {
+    let mut out = String::new();
+    for caller in &answer.callers {
+        let number = Escaped(caller.number.as_bytes()).to_string();
+        let times = match caller.times {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        };
+        let _ = writeln!(
+            out,
+            "{}  {number:<16}  {times} at {} ({})",
+            caller.last,
+            caller.site,
+            Escaped(caller.called.as_bytes())
+        );
+    }
+    if answer.callers.is_empty() {
+        let _ = writeln!(out, "nobody waits for a call back");
+    }
+    if answer.without_number > 0 {
+        let _ = writeln!(
+            out,
+            "calls without a number that can be called: {}",
+            answer.without_number
+        );
+    }
+    if answer.left_out > 0 {
+        let more = answer.left_out;
+        let _ = writeln!(out, "calls of further numbers, older than these: {more}");
+    }
+    let _ = writeln!(out, "from {} on", answer.since);
+    out
+}
+
 fn standing(answer: &CallerStanding) -> String {
     format!("{}  {}: {}\n", answer.number, answer.standing, answer.why)
 }
@@ -153,6 +196,28 @@ fn standing(answer: &CallerStanding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_waits_for_a_call_back_is_shown_safely() {
+        let nobody = call_backs(&CallBacks::default());
+        assert!(nobody.starts_with("nobody waits"), "{nobody}");
+        let answer = CallBacks {
+            callers: vec![ringfence_control::api::CallBack {
+                tenant: "summit".into(),
+                site: "hq".into(),
+                number: "+12165550123".into(),
+                called: "+13305550100\u{1b}[2J".into(),
+                times: 3,
+                first: Default::default(),
+                last: Default::default(),
+            }],
+            without_number: 2,
+            ..CallBacks::default()
+        };
+        let shown = call_backs(&answer);
+        assert!(shown.contains("+12165550123      3 times at hq"), "{shown}");
+        assert!(shown.contains("can be called: 2") && !shown.contains('\u{1b}'));
+    }
 
     #[test]
     fn numbers_are_written_safely_into_the_path() {

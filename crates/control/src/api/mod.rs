@@ -7,6 +7,7 @@
 
 mod attack_mode;
 mod call;
+mod call_back;
 mod callers;
 mod capture;
 mod doctor;
@@ -26,6 +27,7 @@ mod trace;
 
 pub use attack_mode::{ATTACK_SECONDS_MAX, AttackMode, AttackQuery, SiteDefence};
 pub use call::{ActiveCall, ActiveLeg, ActiveMedia, CallState, Calls, HangUp};
+pub use call_back::{CALL_BACK_MAX, CallBack, CallBackList, CallBackQuery, CallBacks};
 pub use callers::{
     CallerStanding, CallersImport, CallersImported, GivenNumber, IMPORT_MAX, KnownCallersStatus,
     Read, RefusedNumber, TenantCallers, read_number,
@@ -89,6 +91,8 @@ pub mod paths {
     /// `GET`: [`KnownCallersStatus`](super::KnownCallersStatus); `POST`, with a
     /// [`CallersImport`](super::CallersImport) in JSON: [`CallersImported`](super::CallersImported).
     pub const CALLERS: &str = "/v1/callers";
+    /// `GET`, with a [`CallBackQuery`](super::CallBackQuery): [`CallBacks`](super::CallBacks).
+    pub const CALL_BACK: &str = "/v1/callers/call-back";
     /// `GET` and `DELETE` (forgets it), with `?tenant=KEY`:
     /// [`CallerStanding`](super::CallerStanding).
     pub const CALLER: &str = "/v1/callers/{number}";

@@ -138,7 +138,7 @@ fn of_number(
     ))
 }
 
-fn tenant_of<'a>(plan: &'a Plan, key: Option<&str>) -> Result<&'a Tenant, Fault> {
+pub(super) fn tenant_of<'a>(plan: &'a Plan, key: Option<&str>) -> Result<&'a Tenant, Fault> {
     match (key, plan.tenants.as_slice()) {
         (None, [only]) => Ok(only),
         (None, _) => Err(Fault::bad_request(

@@ -26,7 +26,7 @@ use ringfence_session::line_guard::Lines as SiteLines;
 use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
 use serde::Deserialize;
 
-use super::callers;
+use super::{call_back, callers};
 use crate::capture::request::{self, CaptureError};
 use crate::clock::unix_now;
 use crate::entropy::SystemEntropy;
@@ -76,6 +76,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
                 .delete(attack_mode_off),
         )
         .route(paths::CALLERS, get(callers::status).post(callers::import))
+        .route(paths::CALL_BACK, get(call_back::list))
         .route(paths::CALLER, get(callers::show).delete(callers::forget))
         .route(paths::SCENARIOS, get(scenarios))
         .route(paths::SCENARIO, post(scenario_mode))

@@ -1,5 +1,6 @@
 //! What the control thread serves: the control API on a Unix socket, metrics on a TCP address.
 
+mod call_back;
 mod callers;
 mod control;
 mod metrics;

@@ -20,7 +20,7 @@ use ringfence_session::view::CallView;
 use ringfence_store::{Callers, Entry, Registered};
 use tokio::sync::{mpsc, watch};
 
-#[cfg(all(test, feature = "otel"))]
+#[cfg(test)]
 pub(crate) use writer::tests::record;
 pub(crate) use writer::{RecordsThread, start};
 
