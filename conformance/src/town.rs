@@ -38,8 +38,8 @@ pub const OWN_NUMBER: &str = "+13305550100";
 /// A number elsewhere.
 pub const FAR_NUMBER: &str = "+12165550123";
 
-/// One request, and off.
-const FLOOD: &str = include_str!("../scenarios/uac_flood.xml");
+/// One request, `METHOD`, and off.
+pub const FLOOD: &str = include_str!("../scenarios/uac_flood.xml");
 const CARRIER_CONFIG: &str = include_str!("../kamailio-carrier.cfg");
 /// Who is called behind the carrier, and who calls from there.
 const CALLEE_PORT: u16 = 5_210;
@@ -344,9 +344,25 @@ impl Town {
     /// When it does not start.
     #[track_caller]
     pub fn flood_of(&self, scenario: &str, source: Ipv4Addr, port: u16, rate: u32) -> Running {
+        self.flood_by("u1", scenario, source, port, rate)
+    }
+
+    /// The same by a transport of SIPp's: `t1` is one TCP connection.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn flood_by(
+        &self,
+        transport: &'static str,
+        scenario: &str,
+        source: Ipv4Addr,
+        port: u16,
+        rate: u32,
+    ) -> Running {
         let from = SocketAddrV4::new(source, port);
         let mut sipp = Sipp::caller(scenario, from, self.edge().outside());
-        (sipp.calls, sipp.rate) = (None, rate);
+        (sipp.calls, sipp.rate, sipp.transport) = (None, rate, transport);
         let started = self.street.inside(|| sipp.start());
         started.expect("a flood")
     }

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, UdpSocket};
 
 use ringfence_conformance::scene::A_WHILE;
-use ringfence_conformance::town::{AGENT, FAR_NUMBER, PHONE, Town};
+use ringfence_conformance::town::{AGENT, FAR_NUMBER, FLOOD, PHONE, Town};
 use ringfence_peers::edge::{PBX, Setup};
 use ringfence_peers::wait;
 
@@ -147,4 +147,51 @@ fn a_guesser_ends_in_the_kernel_and_the_customers_own_are_asked_for_first() {
     town.scene.edge.process().stop();
     let table = town.host.ask("nft list tables").expect("tables");
     assert!(!table.contains("ringfence"), "{table}");
+}
+
+#[test]
+fn a_flood_over_tcp_ends_in_the_kernel_and_only_its_source_does() {
+    let name = "a_flood_over_tcp_ends_in_the_kernel_and_only_its_source_does";
+    let programs = ["sipp", "kamailio", "baresip"];
+    let Some(town) = Town::open(name, &programs, &Setup::default()) else {
+        return;
+    };
+    let (_carrier, _pbx) = (town.open_carrier(), town.open_pbx());
+    let mut phone = town.open_phone();
+    let (source, neighbour) = (town.stranger(67), town.stranger(68));
+    // A connection is a proof of where somebody is.
+    let options = FLOOD.replace("METHOD", "OPTIONS");
+    let flood = town.flood_by("t1", &options, source, 5_060, 100);
+    wait::until_true("the flood is blocked", A_WHILE, || {
+        town.kernel_has("drop4", source)
+    })
+    .unwrap_or_else(|error| panic!("{error}: {:?}\n{}", town.said_of(source), flood.errors()));
+    wait::until_true("the decision is told", A_WHILE, || {
+        let (_, decided) = town.said_of(source);
+        decided.contains(&"block".to_owned())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {:?}", town.said_of(source)));
+
+    // Neither by a new connection nor over UDP does anything of it arrive.
+    let before = counted(&town, source).map_or(0, |(packets, _)| packets);
+    let edge = std::net::SocketAddr::from(town.edge().outside());
+    let patience = std::time::Duration::from_millis(500);
+    let connected = |from: Ipv4Addr| {
+        town.street
+            .run(&format!(
+                "ip route replace {}/32 dev edge0 src {from}",
+                edge.ip()
+            ))
+            .expect("a route");
+        town.street
+            .inside(|| std::net::TcpStream::connect_timeout(&edge, patience).is_ok())
+    };
+    assert!(!connected(source));
+    wait::until_true("its packets end in the kernel", A_WHILE, || {
+        counted(&town, source).is_some_and(|(now, _)| now > before)
+    })
+    .unwrap_or_else(|error| panic!("{error}: {:?}", town.kernel_set("drop4")));
+    wait::until_true("its neighbour is heard", A_WHILE, || connected(neighbour)).expect("heard");
+    town.phone_calls(&mut phone, "911");
+    town.calls_come_in(1);
 }
