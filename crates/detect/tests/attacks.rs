@@ -230,6 +230,49 @@ fn the_first_success_from_a_new_place_after_failures_alarms_at_once() {
     );
 }
 
+/// Many passwords in vain, each on another account from another address, with [`TOOL`].
+fn stuffs(judge: &mut Judge) {
+    for nth in 1..=14 {
+        judge.wrong(&format!("203.0.113.{nth}"), &format!("{}", 300 + nth), TOOL);
+    }
+}
+
+#[test]
+fn a_leaked_password_that_works_at_its_first_try_alarms_when_its_program_tries_many() {
+    let mut judge = Judge::new();
+    judge.registers(HOME, "100", PHONE);
+    stuffs(&mut judge);
+    judge.credentials(ATTACKER, "100", CredentialsOutcome::Right, TOOL);
+    let mut alarms = judge
+        .incidents
+        .iter()
+        .filter(|each| each.kind == Kind::Compromise);
+    let alarm = alarms.next().expect("an alarm");
+    assert_eq!(alarm.subject, Subject::Account(name("100")));
+    // It may be a new phone: nothing is done.
+    let all = judge.watch.in_force();
+    let restricts = all.iter().any(|it| it.action() == Action::RestrictCalls);
+    assert!(!restricts && judge.banned().is_empty());
+}
+
+#[test]
+fn a_phone_that_moves_while_others_are_attacked_is_no_alarm() {
+    let mut judge = Judge::new();
+    judge.registers(HOME, "100", PHONE);
+    // Built as before, from a new place; and an account that is seen for the first time.
+    stuffs(&mut judge);
+    judge.credentials(ATTACKER, "100", CredentialsOutcome::Right, PHONE);
+    judge.credentials(ATTACKER, "101", CredentialsOutcome::Right, TOOL);
+    assert!(!judge.kinds().contains(&Kind::Compromise));
+    // And a program of the customer's own is none that tries.
+    let mut judge = Judge::new();
+    judge.registers(HOME, "100", PHONE);
+    judge.registers(HOME, "102", TOOL);
+    stuffs(&mut judge);
+    judge.credentials(ATTACKER, "100", CredentialsOutcome::Right, TOOL);
+    assert!(!judge.kinds().contains(&Kind::Compromise));
+}
+
 #[test]
 fn an_account_in_other_hands_is_restricted_for_a_day_and_can_be_given_back() {
     let mut judge = Judge::new();

@@ -25,6 +25,9 @@ const PLACES_GUESSING: u64 = 5;
 /// places that are known, and with none.
 const FAILURES_KNOWN: f32 = 3.0;
 const FAILURES_UNKNOWN: f32 = 10.0;
+/// How sure it is that a password is in wrong hands that works at its first use, with a program that tries
+/// passwords on many: less than what is acted upon.
+const STUFFED: u8 = 75;
 /// Replays in minutes.
 const REPLAYS: f32 = 10.0;
 /// Places, builds and devices that are remembered for each account.
@@ -195,13 +198,15 @@ impl Accounts {
         Some(finding)
     }
 
-    /// Credentials were right, and new.
+    /// Credentials were right, and new. `tried` says on how many accounts this very program, from many
+    /// addresses, has tried passwords in vain.
     pub(crate) fn on_right(
         &mut self,
         now: Instant,
         source: &Source,
         account: Name,
         build: Fingerprint,
+        tried: Option<u64>,
     ) -> Welcome {
         let place = self.place(source.address());
         let pair = self.pair(account, source.address());
@@ -250,6 +255,21 @@ impl Accounts {
                 false => "new",
             };
             found.note("program", Value::Word(build_known));
+            finding = Some(found);
+            state.lost = Some(now);
+        }
+        // Leaked pairs work at the first try: the failures are those of the program, on others. An
+        // account that never had a place, or whose phone is built like that, tells nothing.
+        let stuffed = tried
+            .filter(|_| finding.is_none() && new_place && !unknown && !state.builds.has(build.0));
+        if let Some(accounts) = stuffed {
+            let mut found = Finding::new(Kind::Compromise, Subject::Account(account), now);
+            found.source = Some(source.address());
+            found.proof = source.proof;
+            // Its owner may have a new phone that is built like the attacker's: an alarm, no more.
+            found.confidence = Confidence::new(STUFFED);
+            found.note("program", Value::Word("new"));
+            found.note("accounts it tried in vain", Value::Count(accounts));
             finding = Some(found);
             state.lost = Some(now);
         }

@@ -581,8 +581,12 @@ impl Watch {
         build: Fingerprint,
     ) {
         self.sources.on_right(at, source);
-        self.programs.on_right(at, build, account);
-        let welcome = self.accounts.on_right(at, source, account, build);
+        let tried = self.programs.tries_passwords(at, build);
+        let welcome = self.accounts.on_right(at, source, account, build, tried);
+        if welcome.finding.is_none() {
+            // A stolen password makes no program the customer's.
+            self.programs.on_right(at, build, account);
+        }
         if let Some(finding) = welcome.finding {
             // Whoever logs in with a stolen password makes no place the customer's.
             if self.own.harm(at, source.address()).accounts <= 1 {

@@ -18,6 +18,8 @@ use crate::sketch::{Distinct, Heavy, Horizon, Tier, Tiered, TopK};
 /// One program: so many addresses, so many targets, all in vain.
 const PROGRAM_SOURCES: u64 = 12;
 const PROGRAM_TARGETS: u64 = 12;
+/// Wrong passwords of one program, before it is one that tries them.
+const PROGRAM_WRONG: u32 = 12;
 /// One target, asked for by so many addresses.
 const TARGET_SOURCES: u64 = 15;
 /// The edge, whatever the programs: addresses and targets within [`EDGE_WINDOW`]. More than the
@@ -140,6 +142,17 @@ impl Programs {
         let many =
             self.edge.sources.count() >= EDGE_SOURCES && self.edge.targets.count() >= EDGE_TARGETS;
         many.then(|| describe(Subject::Edge, &self.edge, 70))
+    }
+
+    /// Accounts that a program has tried passwords on, in vain and from many addresses; `None` for one that
+    /// has not, or that the customer's own phones are.
+    pub(crate) fn tries_passwords(&self, now: Instant, build: Fingerprint) -> Option<u64> {
+        let campaign = self.programs.get(&build)?;
+        let many = campaign.wrong >= PROGRAM_WRONG
+            && campaign.sources.count() >= PROGRAM_SOURCES
+            && campaign.targets.count() >= PROGRAM_TARGETS;
+        let is_now = now.saturating_since(campaign.since) <= WINDOW;
+        (many && is_now && !campaign.is_of_customers()).then(|| campaign.targets.count())
     }
 
     /// Somebody answered rightly with this program.
