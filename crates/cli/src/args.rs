@@ -355,6 +355,8 @@ pub(crate) enum SimCommand {
     Scan(ScanOptions),
     /// Who tries passwords: does one work, and who hears of it?
     Guess(GuessOptions),
+    /// What a hostile packet costs: processor time, and bytes in and back.
+    Cost(CostOptions),
     /// Businesses that call abroad, and fraudsters who make dear calls: what is lost?
     Fraud(FraudOptions),
 }
@@ -440,6 +442,19 @@ pub(crate) enum GuessStyle {
     Stolen,
     /// Pairs from other break-ins, from many addresses.
     Stuff,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CostOptions {
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How often each kind of packet is measured.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Packets in each round.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) packets: u32,
 }
 
 #[derive(Clone, Debug, Args)]

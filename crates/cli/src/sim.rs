@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use ringfence_base::HashKey;
+use ringfence_base::entropy::SeededEntropy;
+use ringfence_detect::decision::Decision;
+use ringfence_detect::own::NeverBan;
+use ringfence_edge::host::processor_time;
+use ringfence_edge::judge::shield::{Gate, Shield};
 use ringfence_sim::business::{self, BusyDay, Share, Style, Tdos, TdosParameters};
 use ringfence_sim::{fraud, perimeter};
 use serde::Serialize;
@@ -46,6 +52,15 @@ pub(crate) fn sim(command: &SimCommand, json: bool) -> anyhow::Result<Exit> {
             };
             print(&fraud::run(&options), json, fraud_text)
         }
+        SimCommand::Cost(options) => {
+            let options = perimeter::cost::Options {
+                seed: options.seed,
+                rounds: options.rounds,
+                packets: options.packets,
+            };
+            let report = perimeter::cost::run(&options, &door, &processor_time);
+            print(&report, json, cost_text)
+        }
         SimCommand::BusyDay(options) => {
             let day = business::busy_day(options.channels, options.load, options.seed);
             print(&day, json, busy_day_text)
@@ -77,6 +92,40 @@ fn knocked(
             .history
             .map(|days| Duration::from_secs_f64(f64::from(days) * DAY)),
     })
+}
+
+/// What a worker has at its socket.
+fn door(decisions: &[Decision], never: NeverBan) -> perimeter::cost::Door {
+    let key = HashKey::generate(&mut SeededEntropy::new(1));
+    let mut gate = Gate::over(key, Shield::new(key, decisions, never));
+    Box::new(move |now, from| gate.admits(now, from))
+}
+
+fn cost_text(report: &perimeter::cost::Report) -> String {
+    let mut text = format!(
+        "{} rounds of {} packets each; processor time without the kernel's\n\
+         packet       source   us: half (least to most)   bytes in   back  most back for one  dropped\n",
+        report.rounds, report.packets
+    );
+    for cost in &report.costs {
+        let source = if cost.source_known {
+            "known"
+        } else {
+            "unknown"
+        };
+        text += &format!(
+            "{:<12} {source:<8} {:>7.2} ({:.2} to {:.2})  {:>9.0} {:>6.0}  {:>8.2}          {:>5.1} %\n",
+            format!("{:?}", cost.packet).to_lowercase(),
+            cost.cpu_us.median,
+            cost.cpu_us.least,
+            cost.cpu_us.most,
+            cost.bytes_in,
+            cost.bytes_back,
+            cost.amplification_max,
+            100.0 * cost.dropped,
+        );
+    }
+    text
 }
 
 fn perimeter_text(report: &perimeter::Report) -> String {

@@ -76,6 +76,19 @@ pub fn clock_is_synchronised() -> Option<bool> {
     (state >= 0).then_some(clock.status & libc::STA_UNSYNC == 0)
 }
 
+/// Processor time that all threads of this process have used; zero when the host does not tell.
+pub fn processor_time() -> std::time::Duration {
+    // SAFETY: `timespec` is plain integers; all zero is valid.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: `time` is valid for the kernel to write to.
+    if unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) } < 0 {
+        return std::time::Duration::ZERO;
+    }
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    std::time::Duration::new(seconds, nanos)
+}
+
 /// How many cores this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

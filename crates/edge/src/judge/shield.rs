@@ -136,6 +136,12 @@ impl Gate {
         }
     }
 
+    /// A gate that stands by itself, over what was decided once.
+    pub fn over(key: HashKey, shield: Shield) -> Gate {
+        let shield = Arc::new(ArcSwap::from_pointee(shield));
+        Gate::new(key, shield, Arc::new(Sources::default()))
+    }
+
     /// The worker has a new plan.
     pub fn set_sources(&mut self, sources: Arc<Sources>) {
         self.sources = sources;

@@ -181,7 +181,7 @@ fn is_user(user: u32) -> bool {
     (FIRST_USER..FIRST_USER + USERS).contains(&user)
 }
 
-fn request(house: &mut House, method: &str, user: u32, from: SocketAddr) -> String {
+pub(super) fn request(house: &mut House, method: &str, user: u32, from: SocketAddr) -> String {
     let branch = house.branch();
     let uri = match method {
         "REGISTER" => format!("sip:{REALM}"),

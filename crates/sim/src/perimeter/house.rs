@@ -8,12 +8,12 @@ use ringfence_base::entropy::SeededEntropy;
 use ringfence_base::net::{ListenerId, Transport};
 use ringfence_base::time::WallAnchor;
 use ringfence_base::{Entropy as _, Flow, HashKey, Instant, KeyedMap, UnixTime, WorkerIndex};
-use ringfence_detect::decision::Action;
+use ringfence_detect::decision::{Action, Decision};
 use ringfence_detect::event::{PeerRef, What};
 use ringfence_detect::finding::Subject;
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::name::Name;
-use ringfence_detect::own::{Network as OwnNetwork, place_of};
+use ringfence_detect::own::{Network as OwnNetwork, NeverBan, place_of};
 use ringfence_detect::watch::{Limits as WatchLimits, Watch};
 use ringfence_session::core::{Core, CoreConfig, Input};
 use ringfence_session::methods::Methods;
@@ -99,6 +99,21 @@ impl House {
             slowed: key.map(),
             branch: 0,
         }
+    }
+
+    /// The virtual clock.
+    pub(super) fn instant(&self) -> Instant {
+        self.now
+    }
+
+    /// What the judge has in force.
+    pub(super) fn decisions(&self) -> Vec<Decision> {
+        self.watch.in_force().to_vec()
+    }
+
+    /// Whom the judge never bans.
+    pub(super) fn never_ban(&self) -> NeverBan {
+        self.watch.never_ban(self.now)
     }
 
     /// The judge's name of a user.

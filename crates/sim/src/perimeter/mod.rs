@@ -9,6 +9,7 @@
 //! sockets, which keep a flood from the core. What is blocked is dropped as the edge's shield does.
 
 mod attackers;
+pub mod cost;
 mod house;
 mod report;
 pub(crate) mod rules;
