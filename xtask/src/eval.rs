@@ -7,9 +7,11 @@
 //! customer's banned, or an emergency call that would have got through without the edge.
 //!
 //! Scans and guesses are also played against the rules of pike, of fail2ban and of FreePBX's firewall,
-//! and calls that hold the lines against nobody's. Not here: the cost of a hostile packet, which the
-//! bench would have to measure.
+//! and calls that hold the lines against nobody's. Below the table: attacks by the decade of their
+//! rate, a business's first day against its fifteenth, and what a hostile packet costs.
 
+mod cost;
+mod day_zero;
 mod decades;
 
 use std::io::IsTerminal;
@@ -85,11 +87,21 @@ pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
             target.join("release/ringfence")
         }
     };
-    let results = all(&program, jobs(seeds)?)?;
-    let (rows, mut harm) = judge(&results, seeds)?;
+    let mut results = all(&program, jobs(seeds)?)?;
+    // By itself: what runs beside it would cost it time.
+    let spent = one(&program, &words(cost::COMMAND)).context(cost::COMMAND)?;
+    let (mut rows, mut harm) = judge(&results, seeds)?;
+    rows.extend(decades::leaked_rows(&results)?);
+    rows.push(cost::row(&spent)?);
     let (decades, harmed) = decades::section(&results, seeds)?;
     harm.extend(harmed);
-    let text = format!("{}\n{decades}", table(&rows, seeds));
+    let text = format!(
+        "{}\n{decades}\n{}\n{}",
+        table(&rows, seeds),
+        day_zero::section(&results, seeds)?,
+        cost::section(&spent)?
+    );
+    results.push(("cost".to_owned(), spent));
     println!("\n{text}");
     std::fs::write(repo::root().join("docs/eval.md"), document(&text, seeds))?;
     let objects: Map<String, Value> = results.into_iter().collect();
@@ -153,6 +165,7 @@ fn jobs(seeds: u64) -> anyhow::Result<Vec<Job>> {
         jobs.push((format!("replay {name}"), call));
     }
     jobs.extend(decades::jobs(seeds));
+    jobs.extend(day_zero::jobs(seeds));
     Ok(jobs)
 }
 
@@ -611,8 +624,7 @@ fn document(table: &str, seeds: u64) -> String {
          address, a phone with a wrong password and a carrier; pike, fail2ban and the rate limit of \
          FreePBX's firewall with their defaults read the same messages. An address is met when it \
          is blocked, held back or refused. Addresses that sent one message each cannot be: there \
-         the class is answered, not the address; and spoofed ones must not be. Not evaluated here: \
-         the cost of a hostile packet.\n\n\
+         the class is answered, not the address; and spoofed ones must not be.\n\n\
          What no detector can do: calls that come like people's (human, backscatter) at 13 a minute \
          are fewer than four in the first 20 s in 19 of 100 attacks. Three strangers within 20 s \
          come by themselves some 19 times in a business's year, so fewer than four calls raise no \

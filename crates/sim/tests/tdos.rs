@@ -97,3 +97,27 @@ fn a_busy_day_harms_next_to_nobody() {
     let offered: u64 = days.iter().map(|day| day.without_edge.offered).sum();
     assert!(harmed * 400 <= offered, "{harmed} of {offered}");
 }
+
+#[test]
+fn a_business_is_protected_on_its_first_day_as_after_a_fortnight() {
+    for history in [0, 14] {
+        let days = (2_000..2_003).map(|seed| {
+            tdos(&TdosParameters {
+                channels: 8,
+                rate: 40.0,
+                hold: Duration::from_secs(60),
+                length: Duration::from_secs(900),
+                style: Style::Flood,
+                ramp: Duration::ZERO,
+                load: 1.0,
+                seed,
+                guarded: true,
+                history: Some(history),
+            })
+        });
+        let sum = days.fold(Tdos::default(), |sum, one| sum.plus(&one));
+        assert_eq!((sum.undetected, sum.false_bans), (0, 0), "{sum:?}");
+        assert!(sum.detected_after_s.unwrap() <= 20.0, "{sum:?}");
+        assert_eq!(sum.emergency.success, 1.0, "{sum:?}");
+    }
+}
