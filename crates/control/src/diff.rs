@@ -19,7 +19,8 @@ use ringfence_session::verification::{Verification, VerstatForm};
 use crate::config::read_policy::{CALLING_NUMBER, DIVERSION, DTMF, NUMBERS_IN, NUMBERS_OUT, word};
 use crate::config::read_stir::{VERIFY, VERSTAT, attest_word};
 use crate::config::{
-    Account, Config, Edge, Fraud, Listen, Peer, Phones, SecretSource, Site, Tenant, spoken,
+    Account, Config, Edge, FeedFile, Fraud, Listen, Peer, Phones, SecretSource, Site, Tenant,
+    spoken,
 };
 
 /// When a change takes effect.
@@ -140,6 +141,7 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
         firewall: running.firewall,
         events: running.events,
         scenarios: wanted.scenarios.clone(),
+        feeds: kept_feeds(running, wanted),
         limits: Limits {
             trace_bytes: running.limits.trace_bytes,
             ..wanted.limits
@@ -151,6 +153,16 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
         phones: phones.cloned().collect(),
         stir: wanted.stir.clone(),
     }
+}
+
+/// The lists; one that could not be read stays what it was.
+fn kept_feeds(running: &Config, wanted: &Config) -> Vec<FeedFile> {
+    let mut feeds = wanted.feeds.clone();
+    for feed in feeds.iter_mut().filter(|feed| feed.list.is_none()) {
+        let before = running.feeds.iter().find(|other| other.name == feed.name);
+        feed.list = before.and_then(|before| before.list.clone());
+    }
+    feeds
 }
 
 /// Whether phones can be served on what was bound.
@@ -317,6 +329,15 @@ fn detect(values: &mut Flat, config: &Config) {
         let (mode, limit) = (scenario.mode.as_str(), scenario.limit);
         let words = format!("{mode}, {limit} in {}", spoken(scenario.within));
         values.now(&scenario.name, words);
+    }
+    values.table("detect.feed".to_owned());
+    for feed in &config.feeds {
+        let file = feed.file.display();
+        let words = match &feed.list {
+            Some(list) => format!("{file}, {} ranges", list.len()),
+            None => format!("{file}, could not be read (what was read before stays)"),
+        };
+        values.now(&feed.name, words);
     }
 }
 

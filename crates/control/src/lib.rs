@@ -5,6 +5,7 @@
 //! - [`diff`](mod@diff) says what a changed file changes, and what of it needs a restart.
 //! - [`vault`] keeps the secrets of phones, as digests and encrypted.
 //! - [`scenario`] reads detectors that are data, and tests them on their traces.
+//! - [`feed`] reads lists of addresses that others saw attack.
 //! - [`certificate`] says when a certificate ends.
 //! - [`api`] holds the versioned JSON types that the edge serves and the command line reads.
 //!
@@ -17,6 +18,7 @@ pub mod certificate;
 pub mod compile;
 pub mod config;
 pub mod diff;
+pub mod feed;
 pub mod profile;
 pub mod rehearse;
 pub mod scenario;

@@ -13,6 +13,7 @@
 //! | a site's lines kept open under a flood of calls | [`tdos`] |
 //! | what happened: the way in | [`event`] |
 //! | events as bytes, to be kept | [`codec`] |
+//! | lists of addresses that others saw attack | [`feed`] |
 //! | toll fraud, stopped before the call is set up | [`fraud`] |
 //! | parts of events out of a message | [`reading`] |
 //! | detectors that are data | [`scenario`] |
@@ -30,6 +31,7 @@ pub mod callers;
 pub mod codec;
 pub mod decision;
 pub mod event;
+pub mod feed;
 pub mod finding;
 pub mod fingerprint;
 pub mod fraud;

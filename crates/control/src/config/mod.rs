@@ -17,6 +17,7 @@ mod read_acme;
 mod read_detect;
 mod read_edge;
 mod read_failover;
+mod read_feeds;
 mod read_fraud;
 mod read_listen;
 mod read_methods;
@@ -38,9 +39,9 @@ use toml::de::DeTable;
 
 pub use diagnostic::{ConfigError, Diagnostic, Severity};
 pub use model::{
-    Accepted, Account, Acme, Config, DialTo, Dialling, Edge, FirewallUse, Fraud, Hep, KernelMedia,
-    Listen, LogFormat, MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones, SecretError,
-    SecretSource, Site, Stir, Tenant,
+    Accepted, Account, Acme, Config, DialTo, Dialling, Edge, FeedFile, FirewallUse, Fraud, Hep,
+    KernelMedia, Listen, LogFormat, MediaRange, Numbers, Peer, PeerTls, PeerUri, PhoneUser, Phones,
+    SecretError, SecretSource, Site, Stir, Tenant,
 };
 pub use read_phones::is_user_name;
 pub(crate) use values::spoken;
@@ -149,7 +150,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
     let tenant_names: Vec<&str> = tenants.iter().map(|named| named.name).collect();
     let trunk_names: Vec<&str> = trunks.iter().map(|named| named.name).collect();
     let (edge, limits) = read_edge::read(report, edge, limits);
-    let (modes, firewall, scenarios, events) = read_detect::read(report, detect);
+    let (modes, firewall, scenarios, events, feeds) = read_detect::read(report, detect);
     let sites: Vec<Site> = sites
         .iter()
         .map(|named| read_site::site(report, named, &tenant_names, &trunk_names))
@@ -168,6 +169,7 @@ fn read(report: &mut Report<'_>, root: &DeTable<'_>, file: PathBuf) -> Config {
         firewall,
         events,
         scenarios,
+        feeds,
         listeners,
         tenants: tenants
             .iter()

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ringfence_base::Secret;
 use ringfence_base::net::Transport;
+use ringfence_detect::feed::AddressList;
 use ringfence_detect::fraud::policy::Policy;
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::scenario::Scenario;
@@ -45,6 +46,8 @@ pub struct Config {
     pub events: Option<KeptEvents>,
     /// The built-in scenarios, and those of `detect.scenarios`.
     pub scenarios: Vec<Scenario>,
+    /// `[[detect.feed]]`.
+    pub feeds: Vec<FeedFile>,
     /// `[listen.NAME]`.
     pub listeners: Vec<Listen>,
     /// `[tenant.NAME]`.
@@ -57,6 +60,17 @@ pub struct Config {
     pub phones: Vec<Phones>,
     /// `[stir]`.
     pub stir: Option<Stir>,
+}
+
+/// A list of addresses that others saw attack (`[[detect.feed]]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedFile {
+    /// What the user calls it.
+    pub name: String,
+    /// Where it is read from.
+    pub file: PathBuf,
+    /// What it says; `None` where it could not be read.
+    pub list: Option<Arc<AddressList>>,
 }
 
 /// Whom the callers of calls are verified by (`[stir]`).
@@ -92,6 +106,12 @@ impl Default for KeptEvents {
 }
 
 impl Config {
+    /// The lists of `[[detect.feed]]` that could be read.
+    pub fn lists(&self) -> Vec<Arc<AddressList>> {
+        let feeds = self.feeds.iter();
+        feeds.filter_map(|feed| feed.list.clone()).collect()
+    }
+
     /// The listener `name`.
     pub fn listener(&self, name: &str) -> Option<&Listen> {
         self.listeners.iter().find(|listener| listener.name == name)

@@ -10,7 +10,8 @@ use ringfence_detect::ladder::Modes;
 use ringfence_detect::scenario::Scenario;
 use toml::de::DeTable;
 
-use super::model::{FirewallUse, KeptEvents};
+use super::model::{FeedFile, FirewallUse, KeptEvents};
+use super::read_feeds;
 use super::report::Report;
 use super::suggest::nearest;
 use super::table::Section;
@@ -26,6 +27,7 @@ pub(super) fn read(
     FirewallUse,
     Vec<Scenario>,
     Option<KeptEvents>,
+    Vec<FeedFile>,
 ) {
     let empty = DeTable::new();
     let mut section = Section::new(report, "detect", table.unwrap_or(&empty));
@@ -68,6 +70,7 @@ pub(super) fn read(
         Vec::new()
     });
     let events = kept_events(&mut section);
+    let feeds = read_feeds::read(&mut section);
     section.finish();
     for kind in observe {
         modes.set(kind, Mode::Observe);
@@ -76,7 +79,13 @@ pub(super) fn read(
         modes.set(kind, Mode::Enforce);
     }
     let modes = (!off).then_some(modes);
-    (modes, firewall.unwrap_or_default(), scenarios, events)
+    (
+        modes,
+        firewall.unwrap_or_default(),
+        scenarios,
+        events,
+        feeds,
+    )
 }
 
 /// Events are kept a year at most: what is not needed is not to lie about.

@@ -16,6 +16,7 @@ mod sources;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_base::{BoundedQueue, HashKey, Instant, KeyedSet};
@@ -25,6 +26,7 @@ use crate::event::{
     Asked, CallStep, CredentialsOutcome, Direction, Event, Fingerprint, Forgery, MethodKind,
     PeerRef, Proof, Shape, Source, What,
 };
+use crate::feed::AddressList;
 use crate::finding::{Confidence, Finding, Incident, Kind, Subject, Value};
 use crate::ladder::{Ladder, Modes, Outcome};
 use crate::name::Name;
@@ -37,6 +39,8 @@ use forwards::Forwards;
 use pbx::Foreign;
 use programs::Programs;
 use sources::{GRACE, Sources};
+
+pub use sources::LISTED_SCORE;
 
 /// How much the judge remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +208,16 @@ impl Watch {
     /// Uses these scenarios from now on, beside the built-in detectors.
     pub fn set_scenarios(&mut self, scenarios: Vec<Scenario>) {
         self.scenarios.set(scenarios);
+    }
+
+    /// Asks these lists of others from now on. A place on one is a score and never a verdict.
+    pub fn set_lists(&mut self, lists: &[Arc<AddressList>]) {
+        self.sources.set_lists(self.key, lists);
+    }
+
+    /// The names of the lists that an address stands on, as they are shown.
+    pub fn listed(&self, address: IpAddr) -> Vec<String> {
+        self.sources.listed(address)
     }
 
     /// Changes the mode of one scenario; whether it is there.

@@ -5,13 +5,16 @@
 //! which somebody registered well is never found to be a scanner: behind it is an office.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_base::{HashKey, Instant};
 use ringfence_sip::Defects;
 
 use crate::event::{Asked, MethodKind, Refusal, Source, Tells};
+use crate::feed::{AddressList, LISTS_MAX};
 use crate::finding::{Confidence, Finding, Kind, Subject, Value};
+use crate::name::Name;
 use crate::own::place_of;
 use crate::sketch::{Decaying, Distinct, Horizon, Tier, Tiered};
 
@@ -20,6 +23,9 @@ pub(crate) const GRACE: Duration = Duration::from_millis(900);
 
 /// A scan is found at this score. A refusal weighs 1, each further target 1, each tell its weight.
 const SCAN_SCORE: f32 = 5.0;
+/// What a source's place on a list adds to its score, on however many it stands, and only where what it
+/// did here weighs something: a scan is found at 5, so 3 of it are always the source's own doing.
+pub const LISTED_SCORE: f32 = 2.0;
 /// Targets that make it an enumeration.
 const ENUMERATED: u64 = 5;
 /// Low and slow: as many within hours.
@@ -79,30 +85,48 @@ pub(crate) struct Sources {
     /// What is proved to come from a place and what only claims to are two histories: made-up
     /// packets can never bring a ban on somebody who happens to prove his address later.
     states: Tiered<(IpAddr, bool), State>,
+    lists: Lists,
+}
+
+/// The lists of others, each with its name as evidence.
+#[derive(Debug, Default)]
+struct Lists(Vec<(Name, Arc<AddressList>)>);
+
+impl Lists {
+    /// Those that `address` stands on.
+    fn naming(&self, address: IpAddr) -> impl Iterator<Item = Name> {
+        let lists = self.0.iter();
+        lists
+            .filter(move |(_, list)| list.contains(address))
+            .map(|(name, _)| *name)
+    }
 }
 
 impl Sources {
     pub(crate) fn new(key: HashKey, capacity: usize) -> Sources {
         Sources {
             states: Tiered::new(key, capacity),
+            lists: Lists::default(),
         }
     }
 
+    /// Asks these lists from now on; those after the first [`LISTS_MAX`] are left out.
+    pub(crate) fn set_lists(&mut self, key: HashKey, lists: &[Arc<AddressList>]) {
+        let named = lists.iter().take(LISTS_MAX);
+        let named = named.map(|list| (Name::new(key, list.name().as_bytes()), Arc::clone(list)));
+        self.lists = Lists(named.collect());
+    }
+
+    /// The names of the lists that `address` stands on.
+    pub(crate) fn listed(&self, address: IpAddr) -> Vec<String> {
+        self.lists
+            .naming(address)
+            .map(|name| name.shown())
+            .collect()
+    }
+
     fn touch(&mut self, now: Instant, source: &Source) -> Option<&mut State> {
-        let tier = match (source.principal.is_own(), source.proof.is_proven()) {
-            (true, true) => Tier::Own,
-            (false, true) => Tier::Proven,
-            (_, false) => Tier::Unproven,
-        };
-        let state = self.states.touch(history(source), tier)?;
-        if state.first == Instant::ZERO || now.saturating_since(state.last) > FORGOTTEN_AFTER {
-            *state = State {
-                first: now,
-                ..State::default()
-            };
-        }
-        state.last = state.last.max(now);
-        Some(state)
+        touch(&mut self.states, now, source)
     }
 
     /// Something came from `source` that led to nothing: floods. What leads to something is a busy
@@ -143,7 +167,7 @@ impl Sources {
         {
             return (false, None);
         }
-        let Some(state) = self.touch(now, source) else {
+        let Some(state) = touch(&mut self.states, now, source) else {
             return (false, None);
         };
         if state.is_repeat(asked.transaction) {
@@ -152,7 +176,7 @@ impl Sources {
         state.tells = state.tells.with(asked.shape.tells);
         state.refused.add(now, Horizon::Hours, 1.0);
         state.targets.insert(target(asked));
-        (true, judge_scan(now, source, state, own_place))
+        (true, judge_scan(now, source, state, own_place, &self.lists))
     }
 
     /// A challenge went out. Whether it is to be waited for.
@@ -176,14 +200,14 @@ impl Sources {
         asked: &Asked,
         own_place: bool,
     ) -> Option<Finding> {
-        let state = self.touch(now, source)?;
+        let state = touch(&mut self.states, now, source)?;
         let before = state.targets.count();
         state.targets.insert(target(asked));
         if state.targets.count() == before {
             return None;
         }
         state.refused.add(now, Horizon::Hours, 1.0);
-        judge_scan(now, source, state, own_place)
+        judge_scan(now, source, state, own_place, &self.lists)
     }
 
     /// The time for the right answer to a challenge is over. `answered` when it came.
@@ -202,7 +226,7 @@ impl Sources {
             return (false, None);
         }
         state.targets.insert(target(asked));
-        (true, judge_scan(now, source, state, own_place))
+        (true, judge_scan(now, source, state, own_place, &self.lists))
     }
 
     /// Credentials were right: what the source was charged for asking is taken back.
@@ -281,9 +305,9 @@ impl Sources {
 
     /// How much tells and outcomes of an address weigh at `now`.
     pub(crate) fn score(&self, now: Instant, address: IpAddr) -> f32 {
-        self.histories(address)
-            .map(|state| score(now, state))
-            .fold(0.0, f32::max)
+        let histories = self.histories(address);
+        let score = histories.map(|state| score(now, state)).fold(0.0, f32::max);
+        with_listing(score, self.lists.naming(address).next().is_some())
     }
 
     fn histories(&self, address: IpAddr) -> impl Iterator<Item = &State> {
@@ -299,13 +323,36 @@ impl Sources {
 
     pub(crate) fn memory(&self) -> usize {
         let inner = |state: &State| state.targets.memory() + state.accounts.memory();
+        let lists = self.lists.0.iter().map(|(_, list)| list.memory());
         self.states.memory()
+            + lists.sum::<usize>()
             + self
                 .states
                 .iter()
                 .map(|(_, state)| inner(state))
                 .sum::<usize>()
     }
+}
+
+fn touch<'a>(
+    states: &'a mut Tiered<(IpAddr, bool), State>,
+    now: Instant,
+    source: &Source,
+) -> Option<&'a mut State> {
+    let tier = match (source.principal.is_own(), source.proof.is_proven()) {
+        (true, true) => Tier::Own,
+        (false, true) => Tier::Proven,
+        (_, false) => Tier::Unproven,
+    };
+    let state = states.touch(history(source), tier)?;
+    if state.first == Instant::ZERO || now.saturating_since(state.last) > FORGOTTEN_AFTER {
+        *state = State {
+            first: now,
+            ..State::default()
+        };
+    }
+    state.last = state.last.max(now);
+    Some(state)
 }
 
 fn history(source: &Source) -> (IpAddr, bool) {
@@ -351,11 +398,18 @@ fn weight(tells: Tells) -> f32 {
         .sum()
 }
 
-fn judge_scan(now: Instant, source: &Source, state: &State, own_place: bool) -> Option<Finding> {
+fn judge_scan(
+    now: Instant,
+    source: &Source,
+    state: &State,
+    own_place: bool,
+    lists: &Lists,
+) -> Option<Finding> {
     if own_place || source.principal.is_own() || state.right.is_some() {
         return None;
     }
-    let score = score(now, state);
+    let listed: Vec<Name> = lists.naming(source.address()).collect();
+    let score = with_listing(score(now, state), !listed.is_empty());
     let targets = state.targets.count();
     let slow = targets >= SLOW_TARGETS;
     if score < SCAN_SCORE && !slow {
@@ -371,10 +425,21 @@ fn judge_scan(now: Instant, source: &Source, state: &State, own_place: bool) -> 
     finding.note("targets", Value::Count(targets));
     let refused = state.refused.get(now, Horizon::Hours).round();
     finding.note("refused", Value::Count(refused as u64));
+    for name in listed.into_iter().take(3) {
+        finding.note("listed by", Value::Text(name));
+    }
     for tell in state.tells.names().take(6) {
         finding.note("built with", Value::Word(tell));
     }
     Some(finding)
+}
+
+/// A score with what a place on lists adds. Of nothing it makes nothing.
+fn with_listing(score: f32, listed: bool) -> f32 {
+    match listed && score > 0.0 {
+        true => score + LISTED_SCORE,
+        false => score,
+    }
 }
 
 fn about(kind: Kind, source: &Source, state: &State) -> Finding {

@@ -25,6 +25,7 @@ use ringfence_base::{HashKey, Instant};
 use ringfence_control::api::{Explanation, Judgement, ScenarioView};
 use ringfence_detect::decision::Mode;
 use ringfence_detect::event::{Event, PeerRef};
+use ringfence_detect::feed::AddressList;
 use ringfence_detect::finding::Finding;
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::name::Name;
@@ -61,6 +62,8 @@ pub(crate) enum Work {
     Finding(Box<Finding>),
     /// The configuration: who is the customer's own, and what is enforced.
     Plan(Arc<Plan>, Modes, Vec<Scenario>),
+    /// Lists of addresses that others saw attack.
+    Lists(Vec<Arc<AddressList>>),
     /// A registration that an earlier process saw.
     Place(IpAddr, Name),
     /// A question.
@@ -341,6 +344,7 @@ impl Judge {
                 self.plan = plan;
                 self.changed = true;
             }
+            Work::Lists(lists) => self.watch.set_lists(&lists),
             Work::Place(address, account) => {
                 if let Some(ledger) = &mut self.ledger {
                     ledger.place(now, self.anchor.unix_time(now), address, account);

@@ -141,6 +141,13 @@ impl Words<'_> {
             }
             (false, None) => "nothing is known against it.".to_owned(),
         };
+        let why = match (own, watch.listed(address)) {
+            (false, lists) if !lists.is_empty() => {
+                let lists = lists.join(", ");
+                format!("{why} It is listed by {lists}, which alone is no finding.")
+            }
+            _ => why,
+        };
         Explanation {
             at: self.time(now),
             about: address.to_string(),

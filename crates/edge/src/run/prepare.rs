@@ -195,6 +195,7 @@ impl Shared {
             config.detect,
             config.scenarios.clone(),
         ));
+        judge.send(Work::Lists(config.lists()));
         let waiting = changes
             .iter()
             .filter(|change| change.effect == Effect::Restart);

@@ -136,6 +136,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         config.detect,
         config.scenarios.clone(),
     ));
+    judge.send(Work::Lists(config.lists()));
     restore_registrations(&runtime, &store, &prepared.reload.plan, &judge);
     let (sender, queue) = RecordSender::new(WAITING_MAX);
     let callers = CallersKeeper::open(&config.edge.data, sender.clone());
