@@ -154,6 +154,105 @@ fn a_stranger_hears_digits_presses_them_and_is_put_through_rfc4733() {
     assert!(site["attack_until"].is_null(), "{site}");
 }
 
+const PIN: &str = "493817";
+const SATELLITE: &str = "+881612345678";
+
+#[test]
+fn a_phone_whose_call_is_stopped_presses_the_pin_and_talks_rfc4733() {
+    let name = "a_phone_whose_call_is_stopped_presses_the_pin_and_talks_rfc4733";
+    let folder = tempfile::tempdir().expect("a folder");
+    let pin = folder.path().join("pin");
+    std::fs::write(&pin, PIN).expect("a PIN");
+    // What is said is a tone each, so that a program understands it.
+    for (prompt, hertz) in [("pin-ask", 700), ("pin-again", 900), ("pin-refused", 1_100)] {
+        let file = folder.path().join(format!("{prompt}.wav"));
+        Audio::tone(hertz, 1).write(&file).expect("a prompt");
+    }
+    let setup = Setup {
+        tables: format!(
+            "[tenant.summit.fraud]\npin = {{ file = \"{}\" }}\n\
+             [site.summit.screening]\nprompts = \"{}\"",
+            pin.display(),
+            folder.path().display()
+        ),
+        ..Setup::for_baresip()
+    };
+    let Some(scene) = Scene::open(name, &["baresip"], &setup) else {
+        return;
+    };
+    let mut outside = phone(scene.carrier(), SATELLITE, OUTSIDE_HZ);
+    let mut inside = phone(scene.pbx(), "+13305550100", INSIDE_HZ);
+    let dial = format!("sip:{SATELLITE}@{}", scene.edge.inside());
+    inside.command("dial", &dial).expect("dialled");
+    inside
+        .wait_for("CALL_ESTABLISHED", A_WHILE)
+        .expect("answered by the edge");
+    says(&inside, &scene, 700);
+    press(&mut inside, "000000#");
+    says(&inside, &scene, 900);
+    press(&mut inside, &format!("{PIN}#"));
+    outside
+        .wait_for("CALL_ESTABLISHED", A_WHILE)
+        .unwrap_or_else(|error| panic!("{error}:\n{}", scene.edge.counted()));
+    wait::until_true("both heard enough", A_WHILE, || {
+        let tail = tail_of(&inside);
+        outside.heard_seconds() > 4.0 && tail.is_some_and(|tail| tail.share_at(OUTSIDE_HZ) > 0.9)
+    })
+    .unwrap_or_else(|error| panic!("{error}:\n{}", scene.edge.counted()));
+    inside.command("hangup", "").expect("hung up");
+    inside.wait_for("CALL_CLOSED", A_WHILE).expect("closed");
+    outside
+        .wait_for("CALL_CLOSED", A_WHILE)
+        .expect("closed outside");
+    let heard = outside.heard().expect("a recording");
+    assert!(
+        heard.share_at(INSIDE_HZ) > 0.9,
+        "{}",
+        heard.share_at(INSIDE_HZ)
+    );
+    let record = wait::until("a record", A_WHILE, || {
+        let calls = scene.edge.ask(&["calls", "--records", "1"]).ok()?;
+        let rule = calls.to_string();
+        rule.contains("the PIN was right").then_some(rule)
+    });
+    let record = record.expect("it is written down");
+    assert!(!record.contains(PIN), "{record}");
+
+    // Who does not know it hears whom to ask, and nobody is called.
+    inside
+        .command("dial", &dial.replace(SATELLITE, "+881612345679"))
+        .expect("dialled");
+    inside
+        .wait_for("CALL_ESTABLISHED", A_WHILE)
+        .expect("answered by the edge");
+    for _ in 0..3 {
+        press(&mut inside, "111111#");
+    }
+    inside
+        .wait_for("CALL_CLOSED", A_WHILE)
+        .expect("let go in the end");
+}
+
+/// Waits until a phone has heard a tone.
+fn says(phone: &Baresip, scene: &Scene, hertz: u32) {
+    wait::until_true("a prompt", A_WHILE, || {
+        let heard = phone.heard().ok();
+        heard.is_some_and(|heard| {
+            let windows = heard.samples.chunks_exact(WINDOW);
+            windows.filter(|window| share(window, hertz) > 0.8).count() > 5
+        })
+    })
+    .unwrap_or_else(|error| panic!("{hertz} Hz: {error}:\n{}", scene.edge.counted()));
+}
+
+/// Presses keys one after the other, as fast as people do.
+fn press(phone: &mut Baresip, keys: &str) {
+    for key in keys.chars() {
+        phone.command("sndcode", &key.to_string()).expect("pressed");
+        wait::measure_for(Duration::from_millis(300));
+    }
+}
+
 #[test]
 fn keys_that_a_phone_sends_by_rtp_reach_a_phone_system_by_info_rfc4733() {
     let name = "keys_that_a_phone_sends_by_rtp_reach_a_phone_system_by_info_rfc4733";
