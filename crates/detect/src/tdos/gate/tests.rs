@@ -41,7 +41,11 @@ impl World {
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
+        self.pass_millis(seconds * 1_000);
+    }
+
+    fn pass_millis(&mut self, millis: u64) {
+        self.now += Duration::from_millis(millis);
         self.gate.handle_timeout(self.now);
     }
 
@@ -111,6 +115,7 @@ fn an_emergency_call_always_goes_out() {
         world.offer(Standing::Known);
     }
     assert_eq!(world.gate.busy(), 7, "one channel stays free");
+    world.pass(1);
     world.next += 1;
     assert!(
         world
@@ -123,6 +128,36 @@ fn an_emergency_call_always_goes_out() {
             .gate
             .outbound(CallRef::new(world.next), world.now, false)
     );
+}
+
+/// Those who are being refused hold channels too, which the gate does not see.
+#[test]
+fn a_call_for_help_clears_as_many_channels_as_a_storm_of_refused_calls_may_take() {
+    let mut world = World::new(8);
+    world.flood();
+    while world.gate.busy() < 7 {
+        world.offer(Standing::Known);
+    }
+    let mut refused = 0;
+    for _ in 0..17 {
+        world.pass_millis(58);
+        let (_, verdict) = world.offer(Standing::Stranger);
+        refused += u32::from(matches!(verdict, Verdict::Shed { .. }));
+    }
+    assert_eq!(refused, 17);
+    world.next += 1;
+    assert!(
+        world
+            .gate
+            .outbound(CallRef::new(world.next), world.now, true)
+    );
+    // 3.4 at once with those who found the lines full, 7 in the worst of moments; and the call itself.
+    assert_eq!(world.gate.busy(), 1);
+    let (_, verdict) = world.offer(Standing::Stranger);
+    assert_eq!(verdict, Verdict::Shed { status: 603 });
+    world.pass(2);
+    let (_, verdict) = world.offer(Standing::Stranger);
+    assert_ne!(verdict, Verdict::Shed { status: 603 });
 }
 
 /// Two calls for help at once: the second finds the channel that was kept in use.
