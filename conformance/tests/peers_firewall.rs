@@ -89,6 +89,11 @@ fn a_guesser_ends_in_the_kernel_and_the_customers_own_are_asked_for_first() {
         stands(&town, guesser).contains(&block)
     })
     .unwrap_or_else(|error| panic!("{error}: {:?}\n{}", town.said_of(guesser), guessing.tail()));
+    // And may be told to others, where a scanner whose address is not proved is not.
+    let told = town.edge().ask(&["feed", "export"]).expect("a feed");
+    let told = told["addresses"].to_string();
+    assert!(told.contains(&guesser.to_string()), "{told}");
+    assert!(!told.contains(&scanner.to_string()), "{told}");
     let (before, timeout) = counted(&town, guesser).expect("in the kernel");
     assert!((1..=86_400).contains(&timeout), "{timeout}");
     let place = (guesser, 0);

@@ -109,6 +109,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<BlocksCommand>,
     },
+    /// Addresses that attacked here, for others' lists.
+    Feed {
+        #[command(subcommand)]
+        command: FeedCommand,
+    },
     /// Who is known to the business: such callers get through when an attack fills the lines.
     Callers {
         #[command(subcommand)]
@@ -275,6 +280,31 @@ pub(crate) struct RouteOptions {
     /// Judge by the configuration file alone, even if the edge runs.
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FeedCommand {
+    /// Print proven addresses that scanned, guessed or flooded; none of the customer's, and nothing
+    /// but addresses.
+    Export {
+        /// How far back (24h, 7d).
+        #[arg(long, value_name = "TIME", value_parser = days, default_value = "7d")]
+        since: Duration,
+        /// How it is written; `--json` is `--format json`.
+        #[arg(long, value_enum, default_value_t = FeedFormat::Text)]
+        format: FeedFormat,
+    },
+}
+
+/// How a list of addresses is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FeedFormat {
+    /// An address a line.
+    Text,
+    /// With what each did, when, and how sure it is.
+    Json,
+    /// As APIBAN answers.
+    Apiban,
 }
 
 #[derive(Debug, Subcommand)]
@@ -739,6 +769,7 @@ mod tests {
             "ringfence callers import Master.csv --format cdr",
             "ringfence callers show 330-555-0100",
             "ringfence callers call-back --since 7d --tenant summit --json",
+            "ringfence feed export --since 24h --format apiban",
             "ringfence callers call-back",
             "ringfence callers forget +13305550100 --tenant summit",
             "ringfence callers --json",

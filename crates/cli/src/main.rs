@@ -12,6 +12,7 @@ mod check;
 mod client;
 mod demo;
 mod doctor;
+mod feed;
 mod log_writer;
 mod logging;
 mod paint;
@@ -28,7 +29,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Arguments, BlocksCommand, CallsCommand, Command, PhonesCommand, RouteCommand};
+use crate::args::{
+    Arguments, BlocksCommand, CallsCommand, Command, FeedCommand, PhonesCommand, RouteCommand,
+};
 use crate::paint::Paint;
 
 /// What the process says when it is over.
@@ -109,6 +112,9 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
                 show::lift(&target, whose.as_deref(), json)
             }
         },
+        Command::Feed {
+            command: FeedCommand::Export { since, format },
+        } => feed::export(&target, since, format, json),
         Command::Scenario { command } => scenario::run(&target, command, json, paint),
         Command::Callers { command } => callers::run(&target, command, json, paint),
         Command::AttackMode { command } => attack_mode::run(&target, command, json, paint),

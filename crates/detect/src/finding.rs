@@ -43,6 +43,8 @@ pub enum Kind {
     NonceReplay,
     /// The customer's PBX does what its owner does not.
     PbxTakeover,
+    /// A trunk fails: it is silent, or refuses what it should carry.
+    ProviderTrouble,
     /// A registration appears from a new place, device or build.
     RegistrationHijack,
     /// Somebody looks for what is here.
@@ -61,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::AlienBinding,
         Kind::CallerIdImpossible,
         Kind::Compromise,
@@ -75,6 +77,7 @@ impl Kind {
         Kind::MediaAttack,
         Kind::NonceReplay,
         Kind::PbxTakeover,
+        Kind::ProviderTrouble,
         Kind::RegistrationHijack,
         Kind::Scan,
         Kind::Spraying,
@@ -100,6 +103,7 @@ impl Kind {
             Kind::MediaAttack => "media-attack",
             Kind::NonceReplay => "nonce-replay",
             Kind::PbxTakeover => "pbx-takeover",
+            Kind::ProviderTrouble => "provider-trouble",
             Kind::RegistrationHijack => "registration-hijack",
             Kind::Scan => "scan",
             Kind::Spraying => "spraying",
@@ -133,7 +137,7 @@ impl Kind {
             Kind::Scan => "T1595",
             Kind::Spraying => "T1110.003",
             Kind::Stuffing => "T1110.004",
-            Kind::TelephonyDenial => "T1499",
+            Kind::ProviderTrouble | Kind::TelephonyDenial => "T1499",
             Kind::TollFraud => "T1496",
             Kind::Wangiri => "T1598.004",
         }
@@ -159,6 +163,7 @@ impl Kind {
             Kind::MediaAttack => "sends sound into calls of others",
             Kind::NonceReplay => "repeats credentials that were used before",
             Kind::PbxTakeover => "makes calls that its owner does not make",
+            Kind::ProviderTrouble => "does not carry calls as it should",
             Kind::RegistrationHijack => "registered from a new place",
             Kind::Scan => "looks for what is here",
             Kind::Spraying => "tries few passwords on many accounts",

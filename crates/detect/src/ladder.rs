@@ -313,6 +313,7 @@ fn step(finding: &Finding) -> Option<Action> {
         | Kind::MediaAttack
         | Kind::NonceReplay
         | Kind::PbxTakeover
+        | Kind::ProviderTrouble
         | Kind::TelephonyDenial
         | Kind::TollFraud
         | Kind::Wangiri => None,

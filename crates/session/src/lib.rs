@@ -8,6 +8,7 @@
 //! |---|---|
 //! | what a call may do: the plan | [`plan`], [`usage`] |
 //! | a message comes in | `access`, `incoming`, [`owner`] |
+//! | what is told of a trunk that fails | [`provider`] |
 //! | numbers, and who may present which | [`numbering`], [`policy`], `identity` |
 //! | a call begins, changes, ends | `setup`, `responses`, `in_dialog`, `ending`, `supervise` |
 //! | methods and extensions in a call | [`methods`], `reliable`, `update`, `session_timer`, `late_success` |
@@ -71,6 +72,7 @@ mod passed_refer;
 pub mod pin_question;
 pub mod plan;
 pub mod policy;
+pub mod provider;
 mod redirect;
 pub mod refusal;
 pub mod registrar;

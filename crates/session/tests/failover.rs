@@ -12,6 +12,7 @@ use ringfence_session::core::Input;
 use ringfence_session::event::Event;
 use ringfence_session::health::Fault;
 use ringfence_session::plan::{MediaPolicy, Peer, PeerKind, Plan};
+use ringfence_session::provider;
 use ringfence_sip::HeaderName;
 use support::*;
 
@@ -340,6 +341,23 @@ fn a_trunk_that_is_silent_three_times_comes_last_until_it_has_proved_itself() {
         fault: Fault::Silent,
         failures: 3,
     }));
+    let said = |key, fault| {
+        let found = provider::trouble(world.core.plan(), world.now, key, (fault, 3));
+        found.map(|found| found.explain())
+    };
+    let silent = said("carrier-a", Fault::Silent).expect("a finding");
+    assert!(silent.contains("calls go over the others"), "{silent}");
+    let refused = said("carrier-b", Fault::Status(503)).expect("a finding");
+    assert!(
+        refused.contains("503") && refused.contains("ask the carrier"),
+        "{refused}"
+    );
+    assert!(said("main", Fault::Silent).is_none(), "no trunk");
+    let relief = provider::relief(world.core.plan(), world.now, "carrier-a");
+    assert!(
+        relief.is_some_and(|found| found.expires <= world.now),
+        "over at once"
+    );
     call(&mut world, "+15550003334");
     let direct = world.take(CARRIER_B, "INVITE");
     world.deliver(CARRIER_B, &direct.answer("486 Busy Here", CARRIER_B, None));

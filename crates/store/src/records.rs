@@ -54,6 +54,14 @@ pub trait Records: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Judgement>, QueryError>> + Send;
 
+    /// The last word on each incident that has a source, by source and kind, said at `since` or
+    /// later; newest first, at most `limit`.
+    fn incidents_of_sources(
+        &self,
+        since: UnixTime,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Judgement>, QueryError>> + Send;
+
     /// Forgets records of calls that ended before `before`, at most [`PAGE_MAX`] of them, so that
     /// writing never waits long; says how many.
     fn prune(&self, before: UnixTime) -> impl Future<Output = Result<u64, WriteError>> + Send;

@@ -190,7 +190,7 @@ pub(crate) fn blocks(target: &Target, json: bool) -> anyhow::Result<Exit> {
 /// `ringfence blocks remove`.
 pub(crate) fn lift(target: &Target, whose: Option<&str>, json: bool) -> anyhow::Result<Exit> {
     let path = match whose {
-        Some(whose) => paths::BLOCK.replace("{whose}", &escaped(whose)),
+        Some(whose) => paths::BLOCK.replace("{whose}", &client::escaped(whose)),
         None => paths::BLOCKS.to_owned(),
     };
     let lifted: Lifted = client::ask(target, Method::DELETE, &path)?;
@@ -201,18 +201,6 @@ pub(crate) fn lift(target: &Target, whose: Option<&str>, json: bool) -> anyhow::
     Ok(Exit::Ok)
 }
 
-/// `text` as a part of a path or query (RFC 3986 §2.1).
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b':' | b'-' | b'_' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
-}
-
 /// `ringfence explain`.
 pub(crate) fn explain(
     target: &Target,
@@ -220,7 +208,7 @@ pub(crate) fn explain(
     json: bool,
     paint: Paint,
 ) -> anyhow::Result<Exit> {
-    let path = format!("{}?about={}", paths::EXPLAIN, escaped(about));
+    let path = format!("{}?about={}", paths::EXPLAIN, client::escaped(about));
     let explanation: Explanation = client::ask(target, Method::GET, &path)?;
     print(&explanation, json, || {
         judgements::explain_text(&explanation, paint)

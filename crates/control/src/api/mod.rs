@@ -12,6 +12,7 @@ mod callers;
 mod capture;
 mod doctor;
 mod error;
+mod feed;
 mod judgement;
 mod line;
 mod phones;
@@ -35,6 +36,7 @@ pub use callers::{
 pub use capture::CaptureQuery;
 pub use doctor::{Check, CheckState, Doctor};
 pub use error::ApiError;
+pub use feed::{FEED_SURE, Feed, FeedAddress};
 pub use judgement::{Blocks, Explanation, Incidents, Judgement, Lifted};
 pub use line::{
     DOWN_AFTER_MISSED, Line, LineState, LineVerdict, Lines, OptionsView, PROOF_FRESH, Proof,
@@ -83,6 +85,8 @@ pub mod paths {
     pub const BLOCKS: &str = "/v1/blocks";
     /// `DELETE`: takes back what is in force against an address; [`Lifted`](super::Lifted).
     pub const BLOCK: &str = "/v1/blocks/{whose}";
+    /// `GET`, with `?since=SECONDS`: [`Feed`](super::Feed).
+    pub const FEED: &str = "/v1/feed";
     /// `GET`, with `?about=ADDRESS|NUMBER|CALL`: [`Explanation`](super::Explanation).
     pub const EXPLAIN: &str = "/v1/explain";
     /// `GET`, `POST` (on) and `DELETE` (off), with an [`AttackQuery`](super::AttackQuery):

@@ -26,7 +26,7 @@ use ringfence_session::line_guard::Lines as SiteLines;
 use ringfence_store::{PAGE_MAX, Records, Scope, Stored};
 use serde::Deserialize;
 
-use super::{call_back, callers};
+use super::{call_back, callers, feed};
 use crate::capture::request::{self, CaptureError};
 use crate::clock::unix_now;
 use crate::entropy::SystemEntropy;
@@ -68,6 +68,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(paths::INCIDENTS, get(incidents))
         .route(paths::BLOCKS, get(blocks).delete(lift_all))
         .route(paths::BLOCK, delete(lift))
+        .route(paths::FEED, get(feed::export))
         .route(paths::EXPLAIN, get(explain))
         .route(
             paths::ATTACK_MODE,

@@ -3,6 +3,7 @@
 mod call_back;
 mod callers;
 mod control;
+mod feed;
 mod metrics;
 
 use std::io;

@@ -66,6 +66,13 @@ impl Shield {
         shield
     }
 
+    /// Whether an address is the customer's own, as the judge knows it. Without a judge every one is.
+    pub(crate) fn is_own(&self, address: IpAddr) -> bool {
+        self.never
+            .as_ref()
+            .is_none_or(|never| never.contains(address))
+    }
+
     /// Whether anything is in force at the sockets.
     fn is_open(&self) -> bool {
         self.blocked.is_empty() && self.slowed.is_empty()

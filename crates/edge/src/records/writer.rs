@@ -200,6 +200,14 @@ pub(crate) mod tests {
             Ok(Vec::new())
         }
 
+        async fn incidents_of_sources(
+            &self,
+            _since: UnixTime,
+            _limit: u32,
+        ) -> Result<Vec<ringfence_control::api::Judgement>, QueryError> {
+            Ok(Vec::new())
+        }
+
         async fn judgements(
             &self,
             _: Option<&str>,

@@ -24,6 +24,7 @@ use ringfence_session::cdr::Outcome;
 use ringfence_session::core::{Core, Input};
 use ringfence_session::event::Event;
 use ringfence_session::plan::PeerKind;
+use ringfence_session::provider;
 use ringfence_session::refusal::RefusalReason;
 use ringfence_session::sighting::Measures;
 use ringfence_sip::Index;
@@ -486,6 +487,13 @@ impl Worker {
                     let line = line_name(kind, &key);
                     tracing::warn!(line, %fault, failures,
                         "a line comes last for new calls until it has proved itself");
+                    if kind == PeerKind::Trunk {
+                        let found =
+                            provider::trouble(self.core.plan(), now, &key, (fault, failures));
+                        found
+                            .into_iter()
+                            .for_each(|found| self.judge.tell_finding(found));
+                    }
                 }
                 Event::LineReturned { kind, key } => {
                     let line = line_name(kind, &key);
@@ -493,6 +501,12 @@ impl Worker {
                         line,
                         "a quarantined line has proved itself and is in use again"
                     );
+                    if kind == PeerKind::Trunk {
+                        let found = provider::relief(self.core.plan(), now, &key);
+                        found
+                            .into_iter()
+                            .for_each(|found| self.judge.tell_finding(found));
+                    }
                 }
                 Event::SrtpRefused { id, kind, key } => {
                     let line = line_name(kind, &key);

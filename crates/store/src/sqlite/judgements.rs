@@ -1,5 +1,6 @@
 //! What detection found and decided. Bounded: beyond [`KEPT_MAX`] the oldest goes.
 
+use ringfence_base::UnixTime;
 use ringfence_control::api::Judgement;
 use sqlx::{SqliteConnection, SqlitePool};
 
@@ -69,6 +70,29 @@ pub(super) async fn read(
                 .await
         }
     };
+    readable(rows)
+}
+
+/// The last word on each source and kind of incident since `since`, the newest first.
+pub(super) async fn of_sources(
+    readers: &SqlitePool,
+    since: UnixTime,
+    limit: u32,
+) -> Result<Vec<Judgement>, QueryError> {
+    let rows = sqlx::query_scalar(
+        "SELECT words FROM judgements WHERE sequence IN \
+         (SELECT max(sequence) FROM judgements \
+          WHERE what = 'incident' AND source IS NOT NULL AND at >= ?1 GROUP BY source, kind) \
+         ORDER BY sequence DESC LIMIT ?2",
+    )
+    .bind(since.as_micros())
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await;
+    readable(rows)
+}
+
+fn readable(rows: Result<Vec<String>, sqlx::Error>) -> Result<Vec<Judgement>, QueryError> {
     let rows = rows.map_err(QueryError::Database)?;
     Ok(rows
         .iter()

@@ -151,6 +151,14 @@ impl Records for SqliteRecords {
         judgements::read(&self.readers, about, limit).await
     }
 
+    async fn incidents_of_sources(
+        &self,
+        since: UnixTime,
+        limit: u32,
+    ) -> Result<Vec<Judgement>, QueryError> {
+        judgements::of_sources(&self.readers, since, limit).await
+    }
+
     async fn prune(&self, before: UnixTime) -> Result<u64, WriteError> {
         self.transact(async |connection| write::prune(connection, before, PAGE_MAX).await)
             .await

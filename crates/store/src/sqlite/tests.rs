@@ -694,4 +694,11 @@ async fn what_detection_said_is_found_again_by_its_subject() {
     assert_eq!(about("100").await, 1);
     assert_eq!(about("10").await, 0);
     assert_eq!(store.judgements(None, 10).await.unwrap().len(), 2);
+    // The last word on each source and kind.
+    store.write(&entries[..1]).await.unwrap();
+    let since = |micros| store.incidents_of_sources(UnixTime::from_micros(micros), 10);
+    let said = since(0).await.unwrap();
+    let sources: Vec<_> = said.iter().map(|said| said.source.as_deref()).collect();
+    assert_eq!(sources, [Some("203.0.113.9"), Some("203.0.113.91")]);
+    assert!(since(i64::MAX).await.unwrap().is_empty());
 }
