@@ -106,6 +106,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
     std::fs::write(repo::root().join("docs/eval.md"), document(&text, seeds))?;
     let objects: Map<String, Value> = results.into_iter().collect();
     let objects = serde_json::to_string_pretty(&objects)?;
+    std::fs::create_dir_all(&target)?;
     std::fs::write(target.join("eval.json"), objects)?;
     let missed = rows.iter().filter(|row| row.met == Some(false)).count();
     println!("{missed} bars missed; {} cases of harm", harm.len());

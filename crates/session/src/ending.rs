@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ringfence_base::Instant;
-use ringfence_detect::event::Refusal;
+use ringfence_detect::event::{CallRef, Refusal};
+use ringfence_detect::injection;
 use ringfence_sip::{HeaderName, Method};
 
 use crate::access::Candidates;
@@ -283,8 +284,17 @@ impl Core {
                 .map(|verified| CallerId::of(&verified.verdict)),
         };
         let since = call.facts.answered_at.filter(|_| answered);
+        let injected = since.and_then(|since| {
+            let heard = call.media.heard(&self.media)?;
+            let call = CallRef::new(call.id.raw());
+            injection::found(now, call, now.saturating_since(since), heard)
+        });
         if let Some(seen) = self.seen_as(call) {
             self.see_ended(now, seen, since, &cdr);
+        }
+        if let Some(finding) = injected {
+            let (call, finding) = (cdr.id, Box::new(finding));
+            self.emit(Event::MediaAttacked { call, finding });
         }
         self.emit(Event::CallEnded(Box::new(cdr)));
     }

@@ -104,6 +104,13 @@ pub enum Event {
         /// What was spent, and by whom.
         finding: Box<Finding>,
     },
+    /// Somebody else sent sound to the ports of a call that is over now.
+    MediaAttacked {
+        /// The call.
+        call: CallId,
+        /// What was found.
+        finding: Box<Finding>,
+    },
     /// A message was refused before it became a call.
     Refused {
         /// Where it came from.

@@ -9,10 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ringfence_base::{Entropy, Instant, ListenerId};
+use ringfence_detect::injection::Heard;
 use ringfence_dialog::Owner;
 use ringfence_media::{
-    Framing, Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit, Security,
-    SideConfig, StreamId, Tone, ToneRules,
+    DropReason, Framing, Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit,
+    Security, SideConfig, StreamId, Tone, ToneRules,
 };
 use ringfence_rtp::quality;
 use ringfence_rtp::srtp::{Context, MasterKey, Suite};
@@ -334,6 +335,18 @@ impl Negotiation {
             jitter_us: u32::try_from(here.jitter.as_micros()).unwrap_or(u32::MAX),
             mos: here.mos,
         })
+    }
+
+    /// What came to the ports of both legs, for detection.
+    pub(crate) fn heard(&self, plane: &Plane) -> Option<[Heard; 2]> {
+        let line = self.lines.iter().find(|line| line.stream.is_some())?;
+        let report = plane.stats(line.stream?)?;
+        Some([&report.a, &report.b].map(|side| Heard {
+            own: side.packets,
+            foreign: side.drops.of(DropReason::ForeignSource),
+            forged: side.drops.of(DropReason::AuthenticationFailed),
+            replayed: side.drops.of(DropReason::Replayed),
+        }))
     }
 
     /// Our media addresses on one leg, of RTP.

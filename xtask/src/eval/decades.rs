@@ -96,8 +96,8 @@ pub(super) fn section(results: &Results, seeds: u64) -> anyhow::Result<(String, 
              find, and what is not found has done no harm. The last column: how often \
              pike, fail2ban and FreePBX's rate limit before the edge would have banned the carrier, \
              and so ended all calls; what they never ban, they let pass, as in brackets. At 1000 a minute refusing alone, a tenth of a \
-             second each, keeps two lines busy, those who are asked keep more, and the carrier says busy before the edge hears of a call: emergency \
-             calls, too, get through less than always there.\n\n{calls}\n\
+             second each, keeps two lines busy, those who are asked keep more, and the carrier says busy before the edge hears of a call: a call for help clears as many channels as \
+             those may take.\n\n{calls}\n\
              ### Messages\n\n\
              Requests or guesses a minute; all else as above, an outage and a phone with a wrong \
              password included. Addresses: precision and recall of those against which something was \

@@ -533,6 +533,11 @@ impl Worker {
                             "a call was not simply let out");
                     }
                 }
+                Event::MediaAttacked { call, finding } => {
+                    tracing::warn!(%call, packets = finding.count,
+                        "others sent sound to the ports of a call; none was let through");
+                    self.judge.tell_finding(*finding);
+                }
                 Event::SpendingCut { call, finding } => {
                     tracing::warn!(%call, "ended: a limit of its tenant is reached");
                     self.judge.tell_finding(*finding);
