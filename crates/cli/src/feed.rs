@@ -73,9 +73,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again_as_a_list() {
-        use ringfence_control::feed::parse;
+        use ringfence_control::feed::{Kind, parse};
         for written in [text(&feed()), apiban(&feed())] {
-            let list = parse("ours", written.as_bytes()).expect("a list").list;
+            let feed = parse("ours", Kind::Addresses, written.as_bytes()).expect("a list");
+            let list = feed.list.addresses().expect("addresses");
             let address = "203.0.113.9".parse().unwrap();
             assert!(list.contains(address) && list.len() == 1, "{written}");
         }

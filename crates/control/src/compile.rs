@@ -172,6 +172,7 @@ fn compile_tenant(config: &Config, tenant: &crate::config::Tenant) -> plan::Tena
         .iter()
         .filter(|site| site.tenant == tenant.name);
     let mut policy = tenant.fraud.policy.clone();
+    policy.listed = config.number_lists();
     // A site without a limit of its own has its trunks'.
     policy.size = sites
         .map(|site| match site.channels {

@@ -159,7 +159,8 @@ pub fn applicable(running: &Config, wanted: &Config) -> Config {
 fn kept_feeds(running: &Config, wanted: &Config) -> Vec<FeedFile> {
     let mut feeds = wanted.feeds.clone();
     for feed in feeds.iter_mut().filter(|feed| feed.list.is_none()) {
-        let before = running.feeds.iter().find(|other| other.name == feed.name);
+        let same = |other: &&FeedFile| other.name == feed.name && other.kind == feed.kind;
+        let before = running.feeds.iter().find(same);
         feed.list = before.and_then(|before| before.list.clone());
     }
     feeds
@@ -334,7 +335,7 @@ fn detect(values: &mut Flat, config: &Config) {
     for feed in &config.feeds {
         let file = feed.file.display();
         let words = match &feed.list {
-            Some(list) => format!("{file}, {} ranges", list.len()),
+            Some(list) => format!("{file}, {list}"),
             None => format!("{file}, could not be read (what was read before stays)"),
         };
         values.now(&feed.name, words);

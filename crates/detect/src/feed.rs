@@ -80,6 +80,62 @@ impl AddressList {
     }
 }
 
+/// A list of telephone numbers that attackers were seen to call, as honeypots collect them: 8 bytes
+/// each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberList {
+    name: String,
+    numbers: Box<[u64]>,
+}
+
+impl NumberList {
+    /// The list `name` of international numbers, as their digits; those after the first
+    /// [`ENTRIES_MAX`] are left out.
+    pub fn new(name: &str, numbers: impl IntoIterator<Item = u64>) -> NumberList {
+        let mut numbers: Vec<u64> = numbers.into_iter().take(ENTRIES_MAX).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        NumberList {
+            name: name.to_owned(),
+            numbers: numbers.into_boxed_slice(),
+        }
+    }
+
+    /// The digits of a written number: `+442079460000`, `00442079460000`, `011442079460000` or without
+    /// a prefix. `None`: it is no international number (ITU-T E.164 §6: at most 15 digits).
+    pub fn digits(written: &str) -> Option<u64> {
+        let prefixes = ["+", "00", "011"];
+        let rest = prefixes
+            .iter()
+            .find_map(|prefix| written.strip_prefix(prefix));
+        let digits = rest.unwrap_or(written);
+        let good = (7..=15).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && !digits.starts_with('0');
+        good.then(|| digits.parse().ok())?
+    }
+
+    /// What the user calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the number of these digits is on it.
+    pub fn contains(&self, digits: u64) -> bool {
+        self.numbers.binary_search(&digits).is_ok()
+    }
+
+    /// How many numbers it has.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Whether nothing is on it.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+}
+
 /// Sorted, and ranges that overlap made one.
 fn joined<T: Copy + Ord>(mut ranges: Vec<(T, T)>) -> Box<[(T, T)]> {
     ranges.sort_unstable();
@@ -132,6 +188,33 @@ mod tests {
             ("0.0.0.0", false),
         ] {
             assert_eq!(list.contains(address.parse().unwrap()), on_it, "{address}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_found_however_they_are_written() {
+        let written = [
+            "+442079460000",
+            "00442079460001",
+            "011442079460002",
+            "442079460000",
+        ];
+        let list = NumberList::new(
+            "sentrypeer",
+            written.iter().filter_map(|it| NumberList::digits(it)),
+        );
+        assert_eq!(list.len(), 3);
+        assert!(list.contains(442_079_460_002) && !list.contains(442_079_460_003));
+        for bad in [
+            "",
+            "100",
+            "+44x079460000",
+            "1234567890123456",
+            "0000000",
+            "+",
+            "4420794600\u{661}0",
+        ] {
+            assert_eq!(NumberList::digits(bad), None, "{bad}");
         }
     }
 

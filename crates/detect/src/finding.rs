@@ -23,6 +23,8 @@ pub enum Kind {
     CallerIdImpossible,
     /// The password of an account works from a new place after failures.
     Compromise,
+    /// Something that the lines hang on ends soon, or leaves the customer's hands.
+    Custody,
     /// A peer asks for our credentials where no peer should.
     DigestLeak,
     /// A request claims a dialog of somebody else.
@@ -63,10 +65,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 22] = [
         Kind::AlienBinding,
         Kind::CallerIdImpossible,
         Kind::Compromise,
+        Kind::Custody,
         Kind::DigestLeak,
         Kind::DialogForgery,
         Kind::Enumeration,
@@ -93,6 +96,7 @@ impl Kind {
             Kind::AlienBinding => "alien-binding",
             Kind::CallerIdImpossible => "caller-id-impossible",
             Kind::Compromise => "compromise",
+            Kind::Custody => "custody",
             Kind::DigestLeak => "digest-leak",
             Kind::DialogForgery => "dialog-forgery",
             Kind::Enumeration => "enumeration",
@@ -125,6 +129,7 @@ impl Kind {
             Kind::AlienBinding | Kind::ForwardTakeover => "T1557",
             Kind::CallerIdImpossible => "T1656",
             Kind::Compromise | Kind::PbxTakeover => "T1078",
+            Kind::Custody => "T1531",
             Kind::DigestLeak => "T1187",
             Kind::DialogForgery => "T1565.002",
             Kind::Enumeration => "T1087",
@@ -153,6 +158,7 @@ impl Kind {
             Kind::Compromise => {
                 "logged in with the right password from a new place, after failures"
             }
+            Kind::Custody => "hangs on something that ends soon",
             Kind::DigestLeak => "asked for our credentials where no peer should",
             Kind::DialogForgery => "sent requests into calls of others",
             Kind::Enumeration => "asks which accounts or numbers exist",

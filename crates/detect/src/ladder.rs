@@ -308,6 +308,7 @@ fn step(finding: &Finding) -> Option<Action> {
         }
         Kind::AlienBinding
         | Kind::CallerIdImpossible
+        | Kind::Custody
         | Kind::DigestLeak
         | Kind::ForwardTakeover
         | Kind::MediaAttack

@@ -41,6 +41,7 @@ pub mod name;
 pub mod own;
 pub mod reading;
 pub mod scenario;
+pub mod silence;
 pub mod sketch;
 pub mod tdos;
 pub mod watch;

@@ -69,6 +69,10 @@ pub struct SideReport {
     pub last_packet: Option<Instant>,
     /// Packets that arrived at this side's ports and were dropped.
     pub drops: Drops,
+    /// Of them, RTP of other sources that came within a tenth of a second of the peer's own: two
+    /// spoke at once. Of a stream that the kernel forwards the peer is known to be heard only each
+    /// time its counts are read.
+    pub beside: u32,
 }
 
 /// What a peer says of the stream it receives: the last report block (RFC 3550 §6.4.1). It is the

@@ -64,6 +64,8 @@ pub(crate) struct SideState {
     reported: Reported,
     fax_datagrams: u32,
     drops: Drops,
+    /// Foreign RTP while the peer was heard: see [`SideReport::beside`].
+    beside: u32,
     pair: PairIndex,
 }
 
@@ -98,6 +100,9 @@ pub(crate) struct Across {
 
 const NO_AUDIO: u8 = u8::MAX;
 
+/// Whoever was heard so lately is heard still: five packet times.
+const BESIDE: Duration = Duration::from_millis(100);
+
 impl SideState {
     /// A side that accepts nothing yet. `name` becomes its RTCP CNAME.
     pub(crate) fn new(pair: PairIndex, ports: PortPair, name: u64) -> SideState {
@@ -127,6 +132,7 @@ impl SideState {
             reported: Reported::default(),
             fax_datagrams: 0,
             drops: Drops::default(),
+            beside: 0,
             pair,
         }
     }
@@ -197,7 +203,10 @@ impl SideState {
     ) -> Result<usize, DropReason> {
         let packet = buf.get(..len).ok_or(DropReason::Size)?;
         let header = Header::parse(packet).map_err(|_| DropReason::Malformed)?;
-        let claim = self.admit(now, from)?;
+        let claim = match self.admit(now, from) {
+            Ok(claim) => claim,
+            Err(reason) => return Err(self.refuse_source(now, reason)),
+        };
         let payload_type = self
             .payload_types
             .find(header.payload_type)
@@ -210,8 +219,10 @@ impl SideState {
             let packet = buf.get(..len).ok_or(DropReason::Size)?;
             RtpView::parse(packet).map_err(|_| DropReason::Malformed)?;
         }
-        if claim != Claim::Holder {
-            self.take_latch(now, claim, from, header)?;
+        if claim != Claim::Holder
+            && let Err(reason) = self.take_latch(now, claim, from, header)
+        {
+            return Err(self.refuse_source(now, reason));
         }
         self.heard(now);
         if !self.rate.charge(now) {
@@ -359,6 +370,17 @@ impl SideState {
         self.round_trip.last()
     }
 
+    /// Counts who sends RTP while the source that is listened to sends as well: a peer that moves is
+    /// not in two places at once.
+    #[cold]
+    fn refuse_source(&mut self, now: Instant, reason: DropReason) -> DropReason {
+        let beside = self.flags.heard && now.saturating_since(self.last_heard) < BESIDE;
+        if reason == DropReason::ForeignSource && beside {
+            self.beside = self.beside.saturating_add(1);
+        }
+        reason
+    }
+
     /// Counts a packet that arrived here and was dropped.
     pub(crate) fn count_drop(&mut self, reason: DropReason) {
         self.drops.count(reason);
@@ -394,6 +416,7 @@ impl SideState {
             latched: self.latch.holder().addr(),
             last_packet: self.last_heard().max(since.last_arrival()),
             drops,
+            beside: self.beside,
         }
     }
 

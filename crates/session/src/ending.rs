@@ -284,10 +284,9 @@ impl Core {
                 .map(|verified| CallerId::of(&verified.verdict)),
         };
         let since = call.facts.answered_at.filter(|_| answered);
-        let injected = since.and_then(|since| {
+        let injected = since.and_then(|_| {
             let heard = call.media.heard(&self.media)?;
-            let call = CallRef::new(call.id.raw());
-            injection::found(now, call, now.saturating_since(since), heard)
+            injection::found(now, CallRef::new(call.id.raw()), heard)
         });
         if let Some(seen) = self.seen_as(call) {
             self.see_ended(now, seen, since, &cdr);

@@ -104,7 +104,7 @@ pub enum Event {
         /// What was spent, and by whom.
         finding: Box<Finding>,
     },
-    /// Somebody else sent sound to the ports of a call that is over now.
+    /// Two sources sent sound to one port of a call that is over now.
     MediaAttacked {
         /// The call.
         call: CallId,

@@ -12,8 +12,8 @@ use ringfence_base::{Entropy, Instant, ListenerId};
 use ringfence_detect::injection::Heard;
 use ringfence_dialog::Owner;
 use ringfence_media::{
-    DropReason, Framing, Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit,
-    Security, SideConfig, StreamId, Tone, ToneRules,
+    Framing, Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit, Security,
+    SideConfig, StreamId, Tone, ToneRules,
 };
 use ringfence_rtp::quality;
 use ringfence_rtp::srtp::{Context, MasterKey, Suite};
@@ -343,9 +343,7 @@ impl Negotiation {
         let report = plane.stats(line.stream?)?;
         Some([&report.a, &report.b].map(|side| Heard {
             own: side.packets,
-            foreign: side.drops.of(DropReason::ForeignSource),
-            forged: side.drops.of(DropReason::AuthenticationFailed),
-            replayed: side.drops.of(DropReason::Replayed),
+            beside: side.beside,
         }))
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ringfence_base::Secret;
 use ringfence_base::net::Transport;
-use ringfence_detect::feed::AddressList;
+use ringfence_detect::feed::{AddressList, NumberList};
 use ringfence_detect::fraud::policy::Policy;
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::scenario::Scenario;
@@ -26,6 +26,8 @@ use ringfence_session::policy::PeerPolicy;
 use ringfence_session::registrar::group::{Bounds, Digests};
 use ringfence_session::screening::VoicePolicy;
 use ringfence_stir::Trust;
+
+use crate::feed;
 
 /// A whole configuration file. Lists are in the file's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +71,10 @@ pub struct FeedFile {
     pub name: String,
     /// Where it is read from.
     pub file: PathBuf,
+    /// What it is of.
+    pub kind: feed::Kind,
     /// What it says; `None` where it could not be read.
-    pub list: Option<Arc<AddressList>>,
+    pub list: Option<feed::List>,
 }
 
 /// Whom the callers of calls are verified by (`[stir]`).
@@ -106,10 +110,16 @@ impl Default for KeptEvents {
 }
 
 impl Config {
-    /// The lists of `[[detect.feed]]` that could be read.
+    /// The lists of addresses of `[[detect.feed]]` that could be read.
     pub fn lists(&self) -> Vec<Arc<AddressList>> {
-        let feeds = self.feeds.iter();
-        feeds.filter_map(|feed| feed.list.clone()).collect()
+        let lists = self.feeds.iter().filter_map(|feed| feed.list.as_ref());
+        lists.filter_map(feed::List::addresses).cloned().collect()
+    }
+
+    /// Likewise those of numbers.
+    pub fn number_lists(&self) -> Vec<Arc<NumberList>> {
+        let lists = self.feeds.iter().filter_map(|feed| feed.list.as_ref());
+        lists.filter_map(feed::List::numbers).cloned().collect()
     }
 
     /// The listener `name`.

@@ -3,8 +3,6 @@
 //! A list that cannot be read is a warning and no error: what others publish may never keep the edge
 //! from starting, nor a change from being applied.
 
-use std::sync::Arc;
-
 use ringfence_detect::feed::{ENTRIES_MAX, LISTS_MAX};
 use ringfence_detect::name::NAME_TEXT_MAX;
 
@@ -29,6 +27,7 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Vec<FeedFile> {
         one.require("name", "write name = \"apiban\" (what sentences call it)");
         let file = one.path("file");
         one.require("file", "write file = \"apiban.json\"");
+        let kind = one.one_of("kind", &feed::Kind::NAMED).unwrap_or_default();
         let (name_key, file_key) = (one.key("name"), one.key("file"));
         one.finish();
         let (Some(name), Some(file)) = (name, file) else {
@@ -40,13 +39,13 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Vec<FeedFile> {
             report.error(&name_key, message, "give each a name of its own");
             continue;
         }
-        let list = match feed::load(&name, &file) {
+        let list = match feed::load(&name, kind, &file) {
             Ok(feed) => {
                 for message in faults(&feed) {
                     let message = format!("\"{}\" {message}", file.display());
                     report.warning(&file_key, message, "what can be read of it is used");
                 }
-                Some(Arc::new(feed.list))
+                Some(feed.list)
             }
             Err(error) => {
                 let message = format!("\"{}\" {error}", file.display());
@@ -55,7 +54,12 @@ pub(super) fn read(section: &mut Section<'_, '_, '_>) -> Vec<FeedFile> {
                 None
             }
         };
-        feeds.push(FeedFile { name, file, list });
+        feeds.push(FeedFile {
+            name,
+            file,
+            kind,
+            list,
+        });
     }
     feeds
 }

@@ -420,6 +420,7 @@ impl Judge {
             .when(attempt.foreign_number, Tells::FOREIGN_NUMBER)
             .when(new_caller, Tells::NEW_CALLER)
             .when(!open, Tells::NIGHT)
+            .when(self.policy.lists(digits), Tells::LISTED)
             .when(pot == Pot::Dear && up >= 2, Tells::CONCURRENT);
         let why = if rang {
             Some(Why::Wangiri)
@@ -503,6 +504,7 @@ impl Judge {
             (Tells::NIGHT, night),
             (Tells::BURST, if ordinary { 0.7 } else { 0.3 }),
             (Tells::CONCURRENT, 0.5),
+            (Tells::LISTED, 0.3),
             (Tells::FOREIGN_NUMBER, if ordinary { 0.2 } else { 0.0 }),
             (Tells::NEW_CALLER, if ordinary { 0.8 } else { 0.5 }),
             (Tells::SEQUENTIAL, if ordinary { 0.3 } else { 0.0 }),

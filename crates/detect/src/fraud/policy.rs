@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::destinations::{Class, Country, Destination, Destinations};
 use super::money::Money;
+use crate::feed::NumberList;
 
 /// Most rules of one list.
 pub const RULES_MAX: usize = 256;
@@ -110,6 +111,8 @@ pub struct Policy {
     pub currency: Box<str>,
     /// What numbers cost.
     pub destinations: Arc<Destinations>,
+    /// Numbers that attackers were seen to call: a tell beside others, never a verdict.
+    pub listed: Vec<Arc<NumberList>>,
 }
 
 /// Calls at once of a tenant that does not say.
@@ -137,6 +140,7 @@ impl Policy {
             has_pin: false,
             currency: "USD".into(),
             destinations: Destinations::shipped(),
+            listed: Vec::new(),
         }
     }
 
@@ -148,6 +152,11 @@ impl Policy {
 
     pub(super) fn denies(&self, digits: &str, destination: &Destination) -> bool {
         self.deny.iter().any(|rule| rule.holds(digits, destination))
+    }
+
+    pub(super) fn lists(&self, digits: &str) -> bool {
+        let number = NumberList::digits(digits);
+        number.is_some_and(|number| self.listed.iter().any(|list| list.contains(number)))
     }
 
     pub(super) fn limit_of(&self, class: Class) -> Money {

@@ -51,13 +51,20 @@ impl Tells {
     /// Calls of equal length.
     pub const UNIFORM: Tells = Tells(1 << 6);
 
+    /// A list of numbers that attackers were seen to call has it.
+    pub const LISTED: Tells = Tells(1 << 7);
+
     /// With what each means, for a sentence.
-    const WORDS: [(Tells, &'static str); 7] = [
+    const WORDS: [(Tells, &'static str); 8] = [
         (Tells::BURST, "many such calls came in a few minutes"),
         (Tells::CONCURRENT, "several such calls are up at once"),
         (
             Tells::FOREIGN_NUMBER,
             "the calling number is not one that the caller may show",
+        ),
+        (
+            Tells::LISTED,
+            "attackers elsewhere were seen to call this number",
         ),
         (Tells::NEW_CALLER, "the caller has never called abroad"),
         (Tells::NIGHT, "nobody is usually at work at this hour"),

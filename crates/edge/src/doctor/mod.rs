@@ -24,7 +24,7 @@ use crate::tls::build::TlsError;
 use crate::worker::bind::bind_all;
 
 /// A certificate that ends within this time needs somebody.
-const CERTIFICATE_SOON: Duration = Duration::from_secs(14 * 86_400);
+pub(crate) const CERTIFICATE_SOON: Duration = Duration::from_secs(14 * 86_400);
 /// Less free space than this will not last for long.
 const DISK_LOW: u64 = 500 << 20;
 /// What the signalling sockets ask for.

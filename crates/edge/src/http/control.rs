@@ -530,7 +530,7 @@ impl Fault {
         }
     }
 
-    fn no_judge() -> Fault {
+    pub(super) fn no_judge() -> Fault {
         let fix = "if it stays so, restart the edge and report it with the log";
         Fault {
             status: StatusCode::SERVICE_UNAVAILABLE,

@@ -24,13 +24,14 @@ use ringfence_base::time::WallAnchor;
 use ringfence_base::{HashKey, Instant};
 use ringfence_control::api::{Explanation, Judgement, ScenarioView};
 use ringfence_detect::decision::Mode;
-use ringfence_detect::event::{Event, PeerRef};
+use ringfence_detect::event::{CallStep, Direction, Event, PeerRef, What};
 use ringfence_detect::feed::AddressList;
 use ringfence_detect::finding::Finding;
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::name::Name;
 use ringfence_detect::own::Network;
 use ringfence_detect::scenario::Scenario;
+use ringfence_detect::silence::Silence;
 use ringfence_detect::watch::{Counters, Limits, Verdict, Watch};
 use ringfence_session::plan::{PeerKind, Plan};
 use tokio::sync::oneshot;
@@ -240,6 +241,7 @@ impl Docket {
         let mut judge = Judge {
             anchor: clock.anchor(),
             watch: Watch::new(self.ends.key, Limits::default(), modes),
+            silence: Silence::new(self.ends.key),
             plan: Arc::default(),
             changed: false,
             log: Throttle::new(LOG_LINES, Duration::from_secs(1)),
@@ -264,6 +266,8 @@ struct Judge {
     clock: Clock,
     anchor: WallAnchor,
     watch: Watch,
+    /// How calls usually come in.
+    silence: Silence,
     plan: Arc<Plan>,
     ends: JudgeSender,
     records: RecordSender,
@@ -311,7 +315,7 @@ impl Judge {
             }
             if now >= housekeeping {
                 housekeeping = now + Duration::from_secs(5);
-                self.keep_house();
+                self.keep_house(now);
             }
             if (1..BATCH).contains(&taken) {
                 #[allow(
@@ -331,6 +335,7 @@ impl Judge {
                     ledger.event(now, self.anchor.unix_time(event.at), &event);
                 }
                 self.watch.handle_event(now, &event);
+                self.hear(now, &event);
             }
             Work::Finding(finding) => self.watch.note_finding(now, &finding),
             Work::Plan(plan, modes, scenarios) => {
@@ -356,6 +361,30 @@ impl Judge {
             Work::Stop => return false,
         }
         true
+    }
+
+    /// Calls that come in and go out, for how they usually do.
+    fn hear(&mut self, now: Instant, event: &Event) {
+        let What::Call {
+            site,
+            step: CallStep::Offered { direction, .. },
+            ..
+        } = event.what
+        else {
+            return;
+        };
+        let at = self.anchor.unix_time(event.at);
+        let found = match direction {
+            Direction::Inbound => self.silence.on_inbound(now, at, site),
+            Direction::Outbound => {
+                self.silence.on_outbound(at, site);
+                None
+            }
+            Direction::Internal => None,
+        };
+        if let Some(finding) = found {
+            self.watch.note_finding(now, &finding);
+        }
     }
 
     /// Whoever asked and no longer waits is no error.
@@ -460,7 +489,10 @@ impl Judge {
         self.ends.shield.store(Arc::new(shield));
     }
 
-    fn keep_house(&mut self) {
+    fn keep_house(&mut self, now: Instant) {
+        for finding in self.silence.look(now, self.anchor.unix_time(now)) {
+            self.watch.note_finding(now, &finding);
+        }
         if anchor_is_off(&self.clock, &self.anchor) {
             self.anchor = self.clock.anchor();
         }

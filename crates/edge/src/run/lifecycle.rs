@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::callers::SAVE_INTERVAL;
+use super::custody;
 use super::shared::{Shared, Wish};
 use crate::clock::unix_now;
 use crate::worker::mailbox::{Command, Notice};
@@ -48,6 +49,8 @@ impl Lifecycle {
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut save = interval(SAVE_INTERVAL);
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(custody::EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stopped < workers {
             tokio::select! {
                 notice = self.notices.recv() => match notice {
@@ -68,6 +71,7 @@ impl Lifecycle {
                 },
                 _ = retry.tick() => self.resolve_again(),
                 _ = save.tick() => self.save_callers(),
+                _ = look.tick() => self.look_at_certificates(),
                 () = until(deadline) => {
                     if deadline.is_some_and(|_| self.shared.stopping()) {
                         tracing::error!("workers did not end in time");
@@ -78,6 +82,11 @@ impl Lifecycle {
             }
         }
         self.save_callers();
+    }
+
+    fn look_at_certificates(&self) {
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || custody::look(&shared));
     }
 
     fn save_callers(&self) {

@@ -4,6 +4,7 @@
 //! edge runs by itself. Several edges can run in one process: nothing here is global.
 
 mod callers;
+mod custody;
 mod lifecycle;
 mod prepare;
 pub(crate) mod shared;

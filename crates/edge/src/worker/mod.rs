@@ -535,7 +535,7 @@ impl Worker {
                 }
                 Event::MediaAttacked { call, finding } => {
                     tracing::warn!(%call, packets = finding.count,
-                        "others sent sound to the ports of a call; none was let through");
+                        "two sources sent sound to one port of a call at once");
                     self.judge.tell_finding(*finding);
                 }
                 Event::SpendingCut { call, finding } => {

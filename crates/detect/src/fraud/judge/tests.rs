@@ -1,6 +1,8 @@
 //! What the judge says, story by story.
 
 use super::*;
+use crate::feed::NumberList;
+use std::sync::Arc;
 
 /// Monday, 2026-11-23, 15:00 UTC.
 const MONDAY_15: i64 = 1_795_392_000 + 15 * 3600;
@@ -112,6 +114,54 @@ fn a_caller_whose_password_may_be_stolen_needs_the_pin_for_what_costs() {
         }
     }
     assert_eq!(tenant.ask(BRITAIN).decision, Decision::Allow, "the others");
+}
+
+/// A list makes a call dearer to make, and decides nothing by itself: what is known, vouched for,
+/// domestic or for help passes however long the list is.
+#[test]
+fn a_listed_number_is_a_tell_and_no_verdict() {
+    let listed = |tenant: &mut Tenant| {
+        let mut policy = tenant.judge.policy().clone();
+        let numbers = [BRITAIN, JAMAICA, "+13305550100"];
+        let digits = numbers
+            .iter()
+            .filter_map(|number| NumberList::digits(number));
+        policy.listed = vec![Arc::new(NumberList::new("sentrypeer", digits))];
+        tenant.judge.set_policy(policy);
+    };
+    let mut tenant = Tenant::new();
+    listed(&mut tenant);
+    assert_eq!(
+        tenant.ask("+13305550100").decision,
+        Decision::Allow,
+        "domestic"
+    );
+    assert_eq!(
+        tenant.with_pin(JAMAICA).decision,
+        Decision::Allow,
+        "the PIN"
+    );
+    // As many calls to it as an unlisted number would have been let make are not.
+    let allowed = |listed_too: bool| {
+        let mut tenant = Tenant::new();
+        if listed_too {
+            listed(&mut tenant);
+        }
+        let calls = (0..50).take_while(|_| tenant.call(BRITAIN, 600) == Decision::Allow);
+        calls.count()
+    };
+    let (with, without) = (allowed(true), allowed(false));
+    assert!(with < without, "{with} {without}");
+    let verdict = (0..50)
+        .map(|_| tenant.ask(BRITAIN))
+        .find(|it| it.why.is_some());
+    let verdict = verdict.expect("stopped at last");
+    assert!(verdict.tells.contains(Tells::LISTED));
+    assert!(
+        verdict.sentence.contains("attackers elsewhere"),
+        "{}",
+        verdict.sentence
+    );
 }
 
 #[test]
