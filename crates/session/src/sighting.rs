@@ -49,7 +49,7 @@ pub(crate) struct Sightings {
 #[derive(Debug)]
 pub struct Measures {
     /// Accounts that are tried too often from one place, and how many tries a minute are looked at
-    /// there. By [`pair_of`](ringfence_detect::watch::pair_of).
+    /// there. By [`pair_of`].
     pub limited: KeyedMap<u64, u32>,
     /// Accounts whose password may be in other hands, by the hash of their name: calls of theirs
     /// that cost extra need the PIN.
