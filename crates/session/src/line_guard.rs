@@ -18,6 +18,7 @@ use ringfence_detect::callers::{CALLERS_MAX, Kept, KnownCallers, Standing, TALK_
 use ringfence_detect::event::{CallRef, SiteRef};
 use ringfence_detect::tdos::Gate;
 use ringfence_detect::tdos::baseline::HourOfWeek;
+use ringfence_detect::tdos::climate::{self, Lately};
 use ringfence_detect::tdos::gate::{AttackMode, Counts, Profile};
 use ringfence_detect::tdos::offer::{CallingNumber, Offer, Order, Upstream, Verdict};
 use ringfence_sip::{HeaderName, Message};
@@ -76,6 +77,8 @@ impl LinesMode {
 pub struct Lines {
     watched: OnceLock<Box<Mutex<Watched>>>,
     callers: OnceLock<Box<Mutex<KnownCallers>>>,
+    /// Strangers who called the site lately. A lock of its own, since other sites' workers look here.
+    lately: Mutex<Lately>,
     /// Until when an operator knows of an attack, in nanoseconds; 0 is never.
     attack_until: AtomicU64,
     /// Wrong digits of those who were asked in this attack.
@@ -205,6 +208,11 @@ impl Lines {
         callers.map_or_else(Vec::new, |callers| lock(callers).take_changed(most))
     }
 
+    /// How many times the usual number of strangers called the site lately, if any did.
+    fn rise(&self, now: Instant) -> Option<f64> {
+        lock(&self.lately).rise(now)
+    }
+
     fn attack_until(&self) -> Option<Instant> {
         Some(self.attack_until.load(Relaxed))
             .filter(|nanos| *nanos > 0)
@@ -282,6 +290,7 @@ impl Core {
         let wall = self.unix(now);
         let lines = &site.usage.lines;
         let enforced = mode == LinesMode::Enforce;
+        let elsewhere = usual_elsewhere(plan, site, now);
         let mut watched = lines.watched(key, profile, now);
         let mut line = Line::Open;
         let closed = match route.direction {
@@ -318,8 +327,13 @@ impl Core {
                         number: CallingNumber::read(number.as_deref()),
                         ..upstream(identity)
                     },
+                    elsewhere,
                 };
                 let ruling = watched.gate.offer(&offer);
+                if standing == Standing::Stranger && watched.gate.alarm().is_none() {
+                    let usual = watched.gate.usual_per_second();
+                    lock(&lines.lately).note(now, usual);
+                }
                 if watched.gate.alarm().is_none() {
                     lines.wrong_digits.store(0, Relaxed);
                 }
@@ -484,6 +498,7 @@ fn watched_site<'a>(
     let mut profile = Profile::new(SiteRef::new(route.site.raw()), site.channels);
     profile.reserve_known = policy.reserve_known.unwrap_or(profile.reserve_known);
     profile.voice = policy.voice.is_some();
+    profile.callers = tenant_lines(plan, site).callers_remembered();
     if let Some(voice) = &policy.voice {
         profile.challenge = voice.time;
     }
@@ -495,6 +510,15 @@ pub fn tenant_lines<'a>(plan: &'a Plan, site: &'a Site) -> &'a Lines {
     let mut sites = plan.sites.iter();
     let first = sites.find(|other| other.tenant == site.tenant);
     &first.unwrap_or(site).usage.lines
+}
+
+/// How many times as many strangers as usual call other tenants' sites now.
+fn usual_elsewhere(plan: &Plan, site: &Site, now: Instant) -> f64 {
+    let others = plan
+        .sites
+        .iter()
+        .filter(|other| other.tenant != site.tenant);
+    climate::usual_now(others.filter_map(|other| other.usage.lines.rise(now)))
 }
 
 /// Who calls from outside, in international form where there is one.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ringfence_session::core::Input;
 use ringfence_session::event::Event;
 use ringfence_session::line_guard::LinesMode;
+use ringfence_session::plan::{NumberRange, Plan, SiteId, TenantId};
 use support::*;
 
 fn guarded(mode: LinesMode) -> World {
@@ -17,7 +18,16 @@ fn guarded(mode: LinesMode) -> World {
 
 /// The carrier offers a call under a number: whether it reaches the PBX, else the status.
 fn offer(world: &mut World, number: &str) -> Result<(), String> {
-    let mut caller = Caller::new(CARRIER, "+13305550100");
+    offer_to(world, (CARRIER, "+13305550100"), number)
+}
+
+/// The same for a called number and its carrier.
+fn offer_to(
+    world: &mut World,
+    (carrier, called): (&'static str, &str),
+    number: &str,
+) -> Result<(), String> {
+    let mut caller = Caller::new(carrier, called);
     caller.call_id = format!("call-of-{number}-at-{:?}", world.now);
     caller.branch = number.bytes().map(u32::from).sum::<u32>() * 1_000 + world.sent.len() as u32;
     let invite = caller.request("INVITE", Some(&sdp("198.51.100.21", 7000, "")));
@@ -25,7 +35,7 @@ fn offer(world: &mut World, number: &str) -> Result<(), String> {
         "secretbranch",
         &format!("branch{}", number.trim_start_matches('+')),
     );
-    world.deliver(CARRIER, &invite);
+    world.deliver(carrier, &invite);
     let sent: Vec<String> = world
         .sent
         .iter()
@@ -189,4 +199,71 @@ fn nothing_is_watched_unless_asked_for() {
             .iter()
             .all(|event| !matches!(event, Event::LinesUnderAttack { .. }))
     );
+}
+
+/// The business of [`plan`] again under other names, with lines that are watched.
+fn another(number: usize) -> Plan {
+    let mut plan = plan();
+    for tenant in &mut plan.tenants {
+        tenant.key = format!("tenant-{number}");
+    }
+    for site in &mut plan.sites {
+        site.key = format!("site-{number}");
+        site.tenant = TenantId::new(number as u16);
+        site.numbers = vec![NumberRange::new(&called(number), &called(number)).unwrap()];
+        site.policy.lines.mode = LinesMode::Enforce;
+    }
+    let pbx = format!("192.0.2.{}:5060", 50 + number);
+    for (peer, address) in plan.peers.iter_mut().zip([CARRIERS[number], &pbx]) {
+        peer.key = format!("{}-{number}", peer.key);
+        peer.site = SiteId::new(number as u16);
+        peer.host = address.split(':').next().unwrap().into();
+        peer.addresses = vec![address.parse().unwrap()];
+    }
+    plan
+}
+
+fn called(site: usize) -> String {
+    match site {
+        0 => "+13305550100".to_owned(),
+        site => format!("+1330555{:04}", 1_000 + site),
+    }
+}
+
+const CARRIERS: [&str; 7] = [
+    CARRIER,
+    "198.51.100.51:5060",
+    "198.51.100.52:5060",
+    "198.51.100.53:5060",
+    "198.51.100.54:5060",
+    "198.51.100.55:5060",
+    "198.51.100.56:5060",
+];
+
+/// Two strangers a minute call each of `sites` businesses for a quarter of an hour: alarms.
+fn alarms_of(sites: usize) -> usize {
+    let mut world = World::with(|plan| {
+        plan.sites[0].policy.lines.mode = LinesMode::Enforce;
+        for another in (1..sites).map(another) {
+            plan.tenants.extend(another.tenants);
+            plan.sites.extend(another.sites);
+            plan.peers.extend(another.peers);
+        }
+    });
+    for minute in 0..30 {
+        for (site, carrier) in CARRIERS.into_iter().enumerate().take(sites) {
+            let stranger = format!("+1212{:03}{:04}", 200 + site, 1_000 + minute);
+            let _ = offer_to(&mut world, (carrier, &called(site)), &stranger);
+        }
+        world.pass(Duration::from_secs(30));
+        world.sent.clear();
+    }
+    let alarm = |event: &&Event| matches!(event, Event::LinesUnderAttack { .. });
+    world.events.iter().filter(alarm).count()
+}
+
+#[test]
+fn an_advert_for_a_whole_trade_is_no_attack_on_each_business() {
+    assert!(alarms_of(1) > 0);
+    assert_eq!(alarms_of(7), 0);
 }

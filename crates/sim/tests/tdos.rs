@@ -121,3 +121,27 @@ fn a_business_is_protected_on_its_first_day_as_after_a_fortnight() {
         assert_eq!(sum.emergency.success, 1.0, "{sum:?}");
     }
 }
+
+/// On the first day every regular caller is a stranger to the edge; that is no attack. At most one
+/// alarm in a business's year is expected, so one in these 280 days.
+#[test]
+fn a_business_that_begins_raises_no_alarm_by_its_regular_callers() {
+    let alarms: u64 = (2_000..2_020)
+        .map(|seed| {
+            let days = tdos(&TdosParameters {
+                channels: 8,
+                rate: 40.0,
+                hold: Duration::from_secs(60),
+                length: Duration::from_secs(60),
+                style: Style::Flood,
+                ramp: Duration::ZERO,
+                load: 1.0,
+                seed,
+                guarded: true,
+                history: Some(14),
+            });
+            days.false_alarms
+        })
+        .sum();
+    assert!(alarms <= 1, "{alarms} alarms in 280 days");
+}

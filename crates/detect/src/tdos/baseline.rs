@@ -2,6 +2,10 @@
 //!
 //! Begins with a prior from the size of the business, so that it is useful on the first day, and
 //! learns slowly. An hour with an alarm in it teaches nothing.
+//!
+//! On the first day everybody is a stranger, regular callers too. What is learned and expected is
+//! therefore what strangers will be once the regular callers are known; of how many callers are
+//! strangers now, the last calls tell.
 
 use ringfence_base::UnixTime;
 
@@ -47,8 +51,14 @@ pub struct Baseline {
     hours: Box<[(f32, u16); 168]>,
     floor: f64,
     hour: HourOfWeek,
-    count: u32,
+    /// Strangers in this hour, as many as would be strangers once the regular callers are known.
+    count: f32,
     spoiled: bool,
+    /// Calls of strangers and of the known, of the last [`CALLS_KEPT`] or so.
+    strangers: f32,
+    known: f32,
+    /// For so many calls the share counts that is usual where the regular callers are known.
+    prior_calls: f32,
 }
 
 impl Baseline {
@@ -63,7 +73,10 @@ impl Baseline {
             hours,
             floor: busiest * 0.15,
             hour: HourOfWeek::default(),
-            count: 0,
+            count: 0.0,
+            strangers: 0.0,
+            known: 0.0,
+            prior_calls: PRIOR_CALLS_NEW,
             // The first hour is rarely a whole one.
             spoiled: true,
         }
@@ -72,14 +85,54 @@ impl Baseline {
     /// Calls of strangers that are expected in a second of `hour`.
     pub fn per_second(&self, hour: HourOfWeek) -> f64 {
         let learned = self.hours.get(hour.index()).map_or(0.0, |hour| hour.0);
-        f64::from(learned).max(self.floor) / 3600.0
+        f64::from(learned).max(self.floor) * f64::from(self.newness()) / 3600.0
     }
 
-    /// A stranger calls. Nothing is learned of an hour in which it is `frozen`.
-    pub fn note(&mut self, hour: HourOfWeek, frozen: bool) {
+    /// A stranger calls, who counts for `weight` of one on a day when more than usual call everybody.
+    /// Nothing is learned of an hour in which it is `frozen`.
+    pub fn note(&mut self, hour: HourOfWeek, weight: f64, frozen: bool) {
         self.turn_to(hour);
-        self.count = self.count.saturating_add(1);
         self.spoiled |= frozen;
+        if !frozen {
+            self.strangers += 1.0;
+            self.forget();
+            self.count += weight as f32 / self.newness();
+        }
+    }
+
+    /// The last strangers were an attack's.
+    pub fn take_back(&mut self, calls: usize) {
+        self.strangers = (self.strangers - calls as f32).max(0.0);
+    }
+
+    /// Whether the edge has met the business's regular callers, or been told of them.
+    pub const fn set_acquainted(&mut self, acquainted: bool) {
+        self.prior_calls = match acquainted {
+            true => PRIOR_CALLS_ACQUAINTED,
+            false => PRIOR_CALLS_NEW,
+        };
+    }
+
+    /// Somebody who is known calls.
+    pub fn note_known(&mut self, frozen: bool) {
+        if !frozen {
+            self.known += 1.0;
+            self.forget();
+        }
+    }
+
+    /// So many times the strangers of an edge that knows the regular callers: 1 to
+    /// 1 / [`STRANGERS_SHARE`], where all are strangers yet.
+    fn newness(&self) -> f32 {
+        let strangers = self.strangers + STRANGERS_SHARE * self.prior_calls;
+        let share = strangers / (self.strangers + self.known + self.prior_calls);
+        (share / STRANGERS_SHARE).max(1.0)
+    }
+
+    fn forget(&mut self) {
+        let share = CALLS_KEPT / (self.strangers + self.known).max(CALLS_KEPT);
+        self.strangers *= share;
+        self.known *= share;
     }
 
     /// It is `hour` now: what was counted in an hour that is over is learned.
@@ -93,16 +146,23 @@ impl Baseline {
             *weeks = weeks.saturating_add(1);
             let share = 1.0 / (PRIOR_WEEKS + f32::from(*weeks)).min(LONGEST_WEEKS);
             // One wild hour moves it a little only.
-            let count = (self.count as f32).min(*rate * 4.0 + 4.0);
+            let count = self.count.min(*rate * 4.0 + 4.0);
             *rate += share * (count - *rate);
         }
-        (self.hour, self.count, self.spoiled) = (hour, 0, false);
+        (self.hour, self.count, self.spoiled) = (hour, 0.0, false);
     }
 }
 
 /// Strangers that call a business with one line, in its busiest hours. From a traffic of an eighth
 /// of an Erlang a line, calls of three minutes, and two strangers in five callers.
 const STRANGERS_PER_CHANNEL_HOUR: f64 = 1.0;
+/// Strangers among the callers of a business whose regular callers are known.
+const STRANGERS_SHARE: f32 = 0.4;
+/// That share counts for so many calls: fewer where nobody is known yet.
+const PRIOR_CALLS_NEW: f32 = 12.0;
+const PRIOR_CALLS_ACQUAINTED: f32 = 100.0;
+/// Calls that tell how many callers are strangers now: a few days'.
+const CALLS_KEPT: f32 = 200.0;
 /// The prior counts for so many weeks.
 const PRIOR_WEEKS: f32 = 8.0;
 /// What is older than so many weeks counts less and less.
@@ -131,6 +191,32 @@ mod tests {
     }
 
     #[test]
+    fn on_the_first_day_regular_callers_are_strangers_too() {
+        let mut baseline = Baseline::new(8);
+        let (noon, one) = (HourOfWeek(12), HourOfWeek(13));
+        let usual = baseline.per_second(noon);
+        for _ in 0..100 {
+            baseline.note(noon, 1.0, false);
+        }
+        let first_day = baseline.per_second(noon) / usual;
+        assert!((2.2..=2.5).contains(&first_day), "{first_day}");
+        // An attack's calls teach nothing.
+        let mut attacked = Baseline::new(8);
+        for _ in 0..100 {
+            attacked.note(noon, 1.0, true);
+        }
+        assert_eq!(attacked.per_second(noon), usual);
+        for call in 0..1_000 {
+            match call % 5 {
+                0 | 1 => baseline.note(one, 1.0, false),
+                _ => baseline.note_known(false),
+            }
+        }
+        let later = baseline.per_second(HourOfWeek(14)) / usual;
+        assert!((1.0..1.1).contains(&later), "{later}");
+    }
+
+    #[test]
     fn it_learns_slowly_and_never_from_a_frozen_hour() {
         let mut baseline = Baseline::new(8);
         let (noon, one) = (HourOfWeek(12), HourOfWeek(13));
@@ -138,8 +224,12 @@ mod tests {
         for frozen in [true, false] {
             baseline.turn_to(one);
             baseline.turn_to(noon);
-            for _ in 0..1_000 {
-                baseline.note(noon, frozen);
+            for call in 0..1_000 {
+                baseline.note(noon, 1.0, frozen);
+                baseline.note_known(frozen);
+                if call % 2 == 0 {
+                    baseline.note_known(frozen);
+                }
             }
             baseline.turn_to(one);
             let moved = baseline.per_second(noon) / before;

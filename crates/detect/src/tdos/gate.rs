@@ -34,6 +34,9 @@ pub struct Profile {
     pub voice: bool,
     /// How long somebody may take for the digits.
     pub challenge: Duration,
+    /// Numbers that are remembered of the business's callers: with a hundred of them, most who
+    /// are strangers here are strangers to the business.
+    pub callers: usize,
 }
 
 impl Profile {
@@ -45,6 +48,7 @@ impl Profile {
             reserve_known: channels.saturating_mul(3).div_ceil(8),
             voice: true,
             challenge: CHALLENGE,
+            callers: 0,
         }
     }
 }
@@ -218,6 +222,7 @@ impl Gate {
     /// Takes another profile; calls and what was learned stay.
     pub fn set_profile(&mut self, profile: Profile) {
         self.profile = profile;
+        self.baseline.set_acquainted(profile.callers >= ACQUAINTED);
     }
 
     /// The carrier offers a call: what is to be done with it. An admitted call and one that is
@@ -392,6 +397,11 @@ impl Gate {
         self.attack_mode
     }
 
+    /// Strangers who usually call in a second of the hour of the last offer.
+    pub fn usual_per_second(&self) -> f64 {
+        self.baseline.per_second(self.hour)
+    }
+
     /// Channels in use, as far as the gate knows.
     pub fn busy(&self) -> u32 {
         self.calls.len() as u32
@@ -403,6 +413,7 @@ impl Gate {
     }
 
     fn offer_known(&mut self, offer: &Offer) -> Ruling {
+        self.baseline.note_known(self.alarm.is_some());
         if self.busy() + 1 < self.profile.channels || self.make_room(offer.at, None, true) {
             self.hold(offer, Class::Known);
             return admit(match offer.standing {
@@ -666,7 +677,7 @@ impl Gate {
     /// Counts a stranger's call and looks whether there are too many.
     fn note_stranger(&mut self, offer: &Offer) {
         let now = offer.at;
-        let usual = self.baseline.per_second(offer.hour);
+        let usual = self.baseline.per_second(offer.hour) * offer.elsewhere;
         let mut tells = offer.upstream.tells();
         if self.redials(offer) {
             tells += 1.5;
@@ -682,7 +693,9 @@ impl Gate {
             }
         }
         self.tell_again(now);
-        self.baseline.note(offer.hour, self.alarm.is_some());
+        let frozen = self.alarm.is_some();
+        self.baseline
+            .note(offer.hour, 1.0 / offer.elsewhere, frozen);
         let asked = self.outcomes.len();
         let passed = self.outcomes.iter().filter(|passed| **passed).count();
         if let Some(alarm) = &mut self.alarm {
@@ -716,6 +729,9 @@ impl Gate {
             crowd: false,
         });
         self.last_rise = now;
+        if let Some(Rise::Burst { calls, .. }) = rise {
+            self.baseline.take_back(calls);
+        }
         self.asking = rise.is_none();
         self.outcomes.clear();
         self.before = self.counts;
@@ -750,7 +766,7 @@ impl Gate {
             }
             None => finding.note("said by", Value::Word("an operator")),
         }
-        let usual = self.baseline.per_second(self.hour) * 3600.0;
+        let usual = self.usual_per_second() * 3600.0;
         finding.note("usual in an hour", Value::Number(usual));
         finding.note("channels in use", Value::Count(self.busy().into()));
         if self.holds_collapse() {
@@ -833,6 +849,8 @@ fn keep<T>(queue: &mut VecDeque<T>, value: T, most: usize) {
     queue.push_back(value);
 }
 
+/// So many remembered callers are most of a business's regular ones.
+const ACQUAINTED: usize = 100;
 /// How long somebody may take for the digits, from the answer on.
 pub const CHALLENGE: Duration = Duration::from_millis(7_800);
 /// A challenge that had less than this is not given up for a newcomer: the digit is hardly heard.

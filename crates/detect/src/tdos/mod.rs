@@ -10,11 +10,13 @@
 //! | what goes in and what comes out | [`offer`] |
 //! | the machine | [`gate`] |
 //! | how many strangers are usual | [`baseline`] |
+//! | whether everybody is called more than usual | [`climate`] |
 //! | when there are too many | [`pressure`] |
 //! | where the silent ones come from | [`classes`] |
 
 pub mod baseline;
 pub mod classes;
+pub mod climate;
 pub mod gate;
 pub mod offer;
 pub mod pressure;

@@ -23,6 +23,9 @@ pub struct Offer {
     pub emergency: bool,
     /// Where it comes from.
     pub upstream: Upstream,
+    /// So many times as many strangers as usual are usual now, going by other businesses
+    /// ([`super::climate::usual_now`]); 1 where nothing is known of others.
+    pub elsewhere: f64,
 }
 
 /// Where a call comes from, as far as the carrier shows it. Weak evidence all of it.

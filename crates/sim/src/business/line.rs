@@ -251,6 +251,10 @@ impl Line {
             };
         }
         let caller = CallerKey::of(self.secret, &live.number);
+        gate.set_profile(Profile {
+            callers: self.callers.len(),
+            ..Profile::new(SiteRef::new(0), self.channels)
+        });
         let ruling = gate.offer(&Offer {
             call,
             at,
@@ -259,6 +263,7 @@ impl Line {
             standing: self.callers.standing(caller, wall),
             emergency: false,
             upstream: live.arrival.upstream,
+            elsewhere: 1.0,
         });
         (ruling.verdict, ruling.why)
     }

@@ -35,6 +35,7 @@ impl World {
                 number: CallingNumber::Subscriber,
                 ..Upstream::default()
             },
+            elsewhere: 1.0,
         });
         assert!(!ruling.why.is_empty());
         (call, ruling.verdict)
@@ -202,6 +203,7 @@ fn a_number_that_nobody_can_have_is_not_asked_during_an_attack() {
                 number,
                 ..Upstream::default()
             },
+            elsewhere: 1.0,
         };
         world.gate.offer(&offer).verdict
     };
