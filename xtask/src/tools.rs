@@ -45,6 +45,11 @@ pub const TOOLS: &[Tool] = &[
         serves: "bench, calls through a proxy",
     },
     Tool {
+        name: "kamailio/modules/tls.so",
+        package: "kamailio-tls-modules",
+        serves: "bench of TLS",
+    },
+    Tool {
         name: "rtpengine",
         package: "rtpengine-daemon",
         serves: "bench of media",
