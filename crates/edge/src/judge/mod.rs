@@ -49,7 +49,7 @@ const WAITING_MAX: usize = 32_768;
 const BATCH: usize = 512;
 /// How long the judge rests after events, while more of them gather: a worker that finds him waiting
 /// has to wake him, which costs more than the event. No verdict is worth less for coming so much later.
-const REST: Duration = Duration::from_millis(2);
+const REST: Duration = Duration::from_millis(10);
 /// How long the judge sleeps at most.
 const IDLE: Duration = Duration::from_secs(1);
 /// Log lines of incidents a second.

@@ -72,7 +72,7 @@ enum Delivered {
 impl Inbound<'_> {
     /// Gives a message to its owner.
     fn deliver(&mut self, flow: Flow, message: &Message<'_>, names: &Arc<[String]>) -> Delivered {
-        let owner = self.router.ownership.owner_of(message);
+        let owner = self.router.ownership.owner_of(message, self.router.worker);
         if owner == self.router.worker {
             let others = self.router.rings.len().saturating_sub(1) as u8;
             return self.take(flow, message, names, others);

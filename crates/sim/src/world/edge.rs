@@ -110,7 +110,9 @@ impl Edge {
             self.cores[0].handle_input(now, Input::Unparseable { flow });
             return self.collect();
         };
-        let owner = self.ownership.owner_of(&message).index();
+        // As the kernel does, which spreads datagrams over the workers' sockets by their addresses.
+        let here = WorkerIndex::new((datagram.from.port() as usize % self.cores.len()) as u8);
+        let owner = self.ownership.owner_of(&message, here).index();
         let input = Input::Message {
             flow,
             message: &message,

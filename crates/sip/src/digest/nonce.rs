@@ -94,6 +94,28 @@ impl NonceMint {
         NonceCheck::Fresh(Nonce { made, id })
     }
 
+    /// The worker that made the nonce in the value of an Authorization header, going by what it says
+    /// in clear: which worker is to check it, and nothing that may be trusted.
+    ///
+    /// ```
+    /// use ringfence_base::WorkerIndex;
+    /// use ringfence_sip::digest::NonceMint;
+    ///
+    /// let nonce = "00000000271000000000030123456789abcdef";
+    /// let value = format!("Digest username=\"201\", cnonce=\"x\", nonce=\"{nonce}\"");
+    /// assert_eq!(NonceMint::worker_named_in(value.as_bytes()), Some(WorkerIndex::new(3)));
+    /// ```
+    pub fn worker_named_in(credentials: &[u8]) -> Option<WorkerIndex> {
+        const FIELD: &[u8] = b"nonce=\"";
+        let mut fields = credentials.windows(FIELD.len()).enumerate();
+        let (at, _) = fields.find(|(at, field)| {
+            let before = at.checked_sub(1).and_then(|before| credentials.get(before));
+            field.eq_ignore_ascii_case(FIELD) && before.is_none_or(|c| !c.is_ascii_alphanumeric())
+        })?;
+        let nonce = credentials.get(at + FIELD.len()..)?.get(..LENGTH)?;
+        Body::read(nonce).map(|(body, _)| WorkerIndex::new(body.worker))
+    }
+
     fn code(&self, body: &Body, source: IpAddr, realm: &[u8]) -> u64 {
         let source = match source.to_canonical() {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
