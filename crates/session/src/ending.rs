@@ -1,10 +1,12 @@
 //! How calls end, and their records.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringfence_base::Instant;
 use ringfence_detect::event::{CallRef, Refusal};
-use ringfence_detect::injection;
+use ringfence_detect::finding::Finding;
+use ringfence_detect::media;
 use ringfence_sip::{HeaderName, Method};
 
 use crate::access::Candidates;
@@ -18,7 +20,11 @@ use crate::outgoing::InDialog;
 use crate::plan::PeerKind;
 use crate::refusal::RefusalReason;
 use crate::setup::{Attempt, Refused, explain, tag_text};
+use crate::supervise::AlarmKind;
 use crate::transfer::Step;
+
+/// How often it is looked who else sends sound to the ports of a call.
+pub(crate) const LOOK_AT_MEDIA: Duration = Duration::from_secs(15);
 
 impl Core {
     /// The callee's side said no, or nothing: the caller gets a final answer.
@@ -284,18 +290,31 @@ impl Core {
                 .map(|verified| CallerId::of(&verified.verdict)),
         };
         let since = call.facts.answered_at.filter(|_| answered);
-        let injected = since.and_then(|_| {
-            let heard = call.media.heard(&self.media)?;
-            injection::found(now, CallRef::new(call.id.raw()), heard)
-        });
+        let attacked = since.and_then(|_| self.attack_on_media(now, call));
         if let Some(seen) = self.seen_as(call) {
             self.see_ended(now, seen, since, &cdr);
         }
-        if let Some(finding) = injected {
-            let (call, finding) = (cdr.id, Box::new(finding));
+        if let Some(finding) = attacked {
+            let call = cdr.id;
             self.emit(Event::MediaAttacked { call, finding });
         }
         self.emit(Event::CallEnded(Box::new(cdr)));
+    }
+
+    /// What speaks for an attack in what came to the ports of a call so far.
+    fn attack_on_media(&self, now: Instant, call: &Call) -> Option<Box<Finding>> {
+        let heard = call.media.heard(&self.media);
+        media::found(now, CallRef::new(call.id.raw()), heard).map(Box::new)
+    }
+
+    /// Looks at what has come to the ports of a call that goes on.
+    pub(crate) fn look_at_media(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.call(key) else { return };
+        let (id, attacked) = (call.id, self.attack_on_media(now, call));
+        if let Some(finding) = attacked {
+            self.emit(Event::MediaAttacked { call: id, finding });
+        }
+        self.schedule(now, LOOK_AT_MEDIA, key, AlarmKind::Media);
     }
 
     pub(crate) fn leg_record(&self, call: &Call, side: Side) -> LegRecord {

@@ -9,11 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ringfence_base::{Entropy, Instant, ListenerId};
-use ringfence_detect::injection::Heard;
+use ringfence_detect::media::Heard;
 use ringfence_dialog::Owner;
 use ringfence_media::{
-    Framing, Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit, Security,
-    SideConfig, StreamId, Tone, ToneRules,
+    DropReason, Framing, Keying, LatchPolicy, PayloadType, PayloadTypes, Plane, RateLimit,
+    Security, SideConfig, StreamId, Tone, ToneRules,
 };
 use ringfence_rtp::quality;
 use ringfence_rtp::srtp::{Context, MasterKey, Suite};
@@ -337,14 +337,19 @@ impl Negotiation {
         })
     }
 
-    /// What came to the ports of both legs, for detection.
-    pub(crate) fn heard(&self, plane: &Plane) -> Option<[Heard; 2]> {
-        let line = self.lines.iter().find(|line| line.stream.is_some())?;
-        let report = plane.stats(line.stream?)?;
-        Some([&report.a, &report.b].map(|side| Heard {
-            own: side.packets,
-            beside: side.beside,
-        }))
+    /// What came to the ports of both legs of each stream, for detection.
+    pub(crate) fn heard(&self, plane: &Plane) -> impl Iterator<Item = [Heard; 2]> {
+        let reports = self.streams().filter_map(|stream| plane.stats(stream));
+        reports.map(|report| {
+            [&report.a, &report.b].map(|side| Heard {
+                own: side.packets,
+                beside: side.beside,
+                source_changes: side.ssrc_changes,
+                other_types: side.drops.of(DropReason::PayloadType),
+                too_fast: side.drops.of(DropReason::Rate),
+                forged: side.drops.of(DropReason::AuthenticationFailed),
+            })
+        })
     }
 
     /// Our media addresses on one leg, of RTP.

@@ -15,6 +15,7 @@ use crate::call::{CallKey, Phase, Side, Stage};
 use crate::causes;
 use crate::cdr::EndedBy;
 use crate::core::Core;
+use crate::ending::LOOK_AT_MEDIA;
 use crate::event::Event;
 use crate::fork::{ELSEWHERE, Failure};
 use crate::headers;
@@ -263,6 +264,7 @@ impl Core {
         self.counters.calls_answered += 1;
         self.schedule(now, limits.call_duration_max, key, AlarmKind::Duration);
         self.schedule(now, limits.silence_timeout, key, AlarmKind::Silence);
+        self.schedule(now, LOOK_AT_MEDIA, key, AlarmKind::Media);
         self.start_meters(now, key);
         self.emit(Event::CallAnswered { id });
         if let Some(seen) = self.call(key).and_then(|call| self.seen_as(call)) {

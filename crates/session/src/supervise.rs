@@ -77,6 +77,8 @@ pub(crate) enum AlarmKind {
     Forks,
     /// A re-INVITE of a transfer is tried again.
     Join,
+    /// Time to look who else sends sound to its ports.
+    Media,
     /// The caller's PRACK has not come.
     Provisional,
     /// Longest ringing.
@@ -154,6 +156,7 @@ impl Core {
             (AlarmKind::Session(_), Phase::Setup) if call.screening.is_some() => {
                 self.schedule(now, SESSION_LATER, key, kind);
             }
+            (AlarmKind::Media, Phase::Up) => self.look_at_media(now, key),
             (AlarmKind::Silence, Phase::Up) => self.look_for_silence(now, key),
             (AlarmKind::Spending, Phase::Up) => self.look_at_spending(now, key),
             (AlarmKind::Forks, Phase::Ending) => self.discard(key),

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use ringfence_detect::finding::Kind;
+use ringfence_detect::finding::{Finding, Kind};
 use ringfence_media::SocketIndex;
 use ringfence_session::event::Event;
 use support::*;
@@ -33,11 +33,9 @@ fn send(world: &mut World, from: &str, socket: u32, bytes: &[u8]) -> bool {
         .is_some()
 }
 
-/// A call of ten seconds, in which the callee sends sound as long as `callee` says, and a stranger, to
-/// the same port, whenever `stranger` says. What was found.
-fn found(callee: impl Fn(u16) -> bool, stranger: impl Fn(u16) -> bool) -> Vec<Kind> {
-    let mut world = World::new();
-    let (mut caller, invite) = world.answered_call();
+/// An answered call, and the socket that the callee sends its sound to.
+fn answered(world: &mut World) -> (Caller, u32) {
+    let (caller, invite) = world.answered_call();
     let port = invite
         .body()
         .lines()
@@ -45,7 +43,21 @@ fn found(callee: impl Fn(u16) -> bool, stranger: impl Fn(u16) -> bool) -> Vec<Ki
         .and_then(|rest| rest.split(' ').next())
         .and_then(|port| port.parse::<u32>().ok())
         .expect("a port");
-    let socket = 1_000 + port - 30_000;
+    (caller, 1_000 + port - 30_000)
+}
+
+fn told(world: &World) -> impl Iterator<Item = &Finding> {
+    world.events.iter().filter_map(|event| match event {
+        Event::MediaAttacked { finding, .. } => Some(&**finding),
+        _ => None,
+    })
+}
+
+/// A call of ten seconds, in which the callee sends sound as long as `callee` says, and a stranger, to
+/// the same port, whenever `stranger` says. What was found.
+fn found(callee: impl Fn(u16) -> bool, stranger: impl Fn(u16) -> bool) -> Vec<Kind> {
+    let mut world = World::new();
+    let (mut caller, socket) = answered(&mut world);
     for number in 0..500 {
         world.pass(Duration::from_millis(20));
         if callee(number) {
@@ -56,11 +68,7 @@ fn found(callee: impl Fn(u16) -> bool, stranger: impl Fn(u16) -> bool) -> Vec<Ki
         }
     }
     world.deliver(CARRIER, &caller.request("BYE", None));
-    let kinds = world.events.iter().filter_map(|event| match event {
-        Event::MediaAttacked { finding, .. } => Some(finding.kind),
-        _ => None,
-    });
-    kinds.collect()
+    told(&world).map(|finding| finding.kind).collect()
 }
 
 #[test]
@@ -83,4 +91,57 @@ fn a_call_by_itself_stray_packets_and_a_callee_that_moves_are_not_told() {
             "{moved_at}"
         );
     }
+}
+
+#[test]
+fn it_is_told_while_the_call_goes_on_and_the_callee_is_heard_throughout() {
+    let mut world = World::new();
+    let (_, socket) = answered(&mut world);
+    for number in 0..1_000 {
+        world.pass(Duration::from_millis(20));
+        assert!(send(&mut world, CALLEE, socket, &packet(7, number)));
+        assert!(!send(&mut world, STRANGER, socket, &packet(0, number)));
+    }
+    let finding = told(&world).next().expect("told before anybody hung up");
+    let words = finding.explain();
+    assert!(words.contains("of others at the same time"), "{words}");
+}
+
+#[test]
+fn packets_written_into_a_stream_under_its_own_address_are_told_and_music_on_hold_is_not() {
+    let changes_each = |packets: u16| {
+        let mut world = World::new();
+        let (mut caller, socket) = answered(&mut world);
+        for number in 0..600 {
+            world.pass(Duration::from_millis(20));
+            let source = 7 + u32::from(number / packets % 2);
+            send(&mut world, CALLEE, socket, &packet(source, number));
+        }
+        world.deliver(CARRIER, &caller.request("BYE", None));
+        told(&world).map(Finding::explain).collect::<Vec<_>>()
+    };
+    let words = changes_each(2).join("; ");
+    assert!(words.contains("synchronisation source"), "{words}");
+    assert_eq!(changes_each(200), [String::new(); 0]);
+}
+
+#[test]
+fn types_that_nobody_negotiated_are_told() {
+    let mut world = World::new();
+    let (mut caller, socket) = answered(&mut world);
+    for number in 0..400 {
+        world.pass(Duration::from_millis(20));
+        send(&mut world, CALLEE, socket, &packet(7, number));
+        let mut other = packet(7, number);
+        other[1] = 77;
+        assert!(!send(&mut world, CALLEE, socket, &other));
+    }
+    world.deliver(CARRIER, &caller.request("BYE", None));
+    let words: Vec<String> = told(&world).map(Finding::explain).collect();
+    assert!(
+        words
+            .iter()
+            .any(|words| words.contains("of types nobody negotiated 400")),
+        "{words:?}"
+    );
 }
