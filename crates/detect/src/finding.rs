@@ -166,7 +166,7 @@ impl Kind {
             Kind::ForwardTakeover => "diverts calls to a new number",
             Kind::Guessing => "tries passwords",
             Kind::Malformed => "sends messages that break the standard",
-            Kind::MediaAttack => "sends sound into calls of others",
+            Kind::MediaAttack => "sends to media ports of others",
             Kind::NonceReplay => "repeats credentials that were used before",
             Kind::PbxTakeover => "makes calls that its owner does not make",
             Kind::ProviderTrouble => "does not carry calls as it should",
@@ -362,7 +362,12 @@ impl Finding {
 
     /// The same with a better name for whom it is about, from somebody who knows the plan.
     pub fn explain_as(&self, subject: &str) -> String {
-        let mut text = format!("{subject} {}", self.kind.phrase());
+        let phrase = match (self.kind, self.subject) {
+            // A call is whom it happens to.
+            (Kind::MediaAttack, Subject::Call(_)) => "gets packets that are not its own sound",
+            (kind, _) => kind.phrase(),
+        };
+        let mut text = format!("{subject} {phrase}");
         let seconds = (self.last - self.first).as_secs_f64();
         if self.count > 1 {
             let _ = write!(text, " ({} events in {seconds:.1} s)", self.count);

@@ -39,6 +39,7 @@ pub mod ladder;
 pub mod media;
 pub mod name;
 pub mod own;
+pub mod probes;
 pub mod reading;
 pub mod scenario;
 pub mod silence;

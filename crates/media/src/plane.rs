@@ -13,6 +13,7 @@ use crate::fast_path::{FastCount, FastPath};
 use crate::ports::{PairIndex, PortPair, Ports, SocketIndex};
 use crate::report::StreamReport;
 use crate::side::ConfigureError;
+use crate::strays::{Stray, Strays, is_late};
 use crate::stream::{Component, Passed, Stream};
 use crate::tones::{TONES_TOLD_MAX, ToldTone, Tone, ToneRules};
 use crate::voice::{Attend, Attendants, Heard, Part};
@@ -24,7 +25,7 @@ pub const PACKET_MAX: usize = 1500;
 /// longer SDES item of a rewritten RTCP packet and its SRTCP trailer.
 pub const TAIL: usize = 64;
 
-/// Sockets a worker can have. A socket takes 8 bytes of table whether used or not.
+/// Sockets a worker can have. A socket takes 24 bytes of table whether used or not.
 pub const SOCKETS_MAX: usize = 1 << 20;
 
 /// A stream of a plane. Carries its slot's generation: the id of a closed stream never names the
@@ -78,6 +79,7 @@ pub struct Plane {
     attendants: Attendants,
     /// Digits that were taken out of streams.
     told: VecDeque<ToldTone>,
+    strays: Strays,
 }
 
 /// Whether somebody wants to see the packets at one of our addresses.
@@ -89,6 +91,8 @@ struct Socket {
     stream: u32,
     side: Side,
     component: Component,
+    /// When its last stream was heard last.
+    heard: Option<Instant>,
 }
 
 const NO_STREAM: u32 = u32::MAX;
@@ -107,6 +111,7 @@ impl Plane {
             seen: None,
             attendants: Attendants::default(),
             told: VecDeque::with_capacity(TONES_TOLD_MAX),
+            strays: Strays::default(),
         }
     }
 
@@ -172,11 +177,13 @@ impl Plane {
                 stream: slot,
                 side,
                 component: Component::Rtp,
+                heard: None,
             };
             self.sockets[ports.rtcp.index()] = Socket {
                 stream: slot,
                 side,
                 component: Component::Rtcp,
+                heard: None,
             };
         }
         self.counters.streams_opened += 1;
@@ -229,18 +236,28 @@ impl Plane {
         !self.told.is_empty()
     }
 
+    /// A packet that came to a port where no call is, of those that there was room for.
+    pub fn take_stray(&mut self) -> Option<Stray> {
+        self.strays.take()
+    }
+
     /// Closes a stream and frees its ports. `None` if it is closed already.
     pub fn close_stream(&mut self, id: StreamId) -> Option<StreamReport> {
         let stream = stream_mut(&mut self.streams, id)?;
         withdraw(stream, &mut self.fast, &mut self.counters);
         let report = stream.report(None);
+        let heard = report.a.last_packet.max(report.b.last_packet);
+        let idle = Socket {
+            heard,
+            ..Socket::IDLE
+        };
         if let Some(index) = stream.attendant() {
             self.attendants.remove(index);
         }
         for pair in stream.pairs() {
             let ports = self.ports.pair(pair);
-            self.sockets[ports.rtp.index()] = Socket::IDLE;
-            self.sockets[ports.rtcp.index()] = Socket::IDLE;
+            self.sockets[ports.rtp.index()] = idle;
+            self.sockets[ports.rtcp.index()] = idle;
             self.ports.give_back(pair);
         }
         self.streams.remove(id.slot as usize);
@@ -267,6 +284,9 @@ impl Plane {
         };
         let Some(stream) = stream else {
             self.counters.count_drop(DropReason::NoStream);
+            if !is_late(now, served.heard) {
+                self.strays.note(from, socket, buf.get(..len)?);
+            }
             return None;
         };
         if len > PACKET_MAX || buf.len() < len + TAIL {
@@ -434,6 +454,7 @@ impl Socket {
         stream: NO_STREAM,
         side: Side::A,
         component: Component::Rtp,
+        heard: None,
     };
 }
 

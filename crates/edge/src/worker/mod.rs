@@ -20,6 +20,7 @@ use ringfence_base::text::Escaped;
 use ringfence_base::time::WallAnchor;
 use ringfence_base::{HashKey, Instant, ListenerId, Transport, WorkerIndex};
 use ringfence_detect::event::{self, Principal, Proof, What};
+use ringfence_detect::probes::Probes;
 use ringfence_session::cdr::Outcome;
 use ringfence_session::core::{Core, Input};
 use ringfence_session::event::Event;
@@ -135,6 +136,7 @@ pub(crate) struct Worker {
     signers: tokio::sync::mpsc::Sender<Asked>,
     counters: WorkerCounters,
     handover_index: Index,
+    probes: Probes,
     refusal_log: Throttle,
     panic_log: Throttle,
     start_marks: Throttle,
@@ -198,6 +200,7 @@ impl Worker {
             signers: setup.signers,
             counters: WorkerCounters::default(),
             handover_index: Index::default(),
+            probes: Probes::new(key),
             refusal_log: Throttle::new(5, Duration::from_secs(1)),
             panic_log: Throttle::new(5, Duration::from_secs(1)),
             start_marks: Throttle::new(MARKS_PER_SECOND, Duration::from_secs(1)),
@@ -254,6 +257,13 @@ impl Worker {
         };
         if self.core.media().has_heard() {
             self.core.take_pressed(now);
+        }
+        while let Some(stray) = self.core.media_mut().take_stray() {
+            let port = stray.socket.index() as u32;
+            let source = stray.from.ip();
+            if let Some(finding) = self.probes.note(now, source, port, stray.is_probe) {
+                self.judge.tell_finding(finding);
+            }
         }
         if self.core.poll_timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
@@ -534,8 +544,10 @@ impl Worker {
                     }
                 }
                 Event::MediaAttacked { call, finding } => {
-                    tracing::warn!(%call, packets = finding.count,
-                        "two sources sent sound to one port of a call at once");
+                    if let Some(suppressed) = self.refusal_log.pass(now) {
+                        tracing::warn!(%call, packets = finding.count, suppressed,
+                            "packets that are not its own sound came to the ports of a call");
+                    }
                     self.judge.tell_finding(*finding);
                 }
                 Event::SpendingCut { call, finding } => {

@@ -9,8 +9,8 @@ use ringfence_media::{
 use ringfence_rtp::quality::Codec;
 
 use crate::kit::{
-    CARRIER, INSIDE, OUTSIDE, PACKET_TIME, PAIRS, PBX, RTP_LEN, Source, World, addr, config, plane,
-    rtp_socket,
+    CARRIER, INSIDE, OUTSIDE, PACKET_TIME, PAIRS, PBX, RTP_LEN, STRANGER, Source, World, addr,
+    config, plane, rtp_socket,
 };
 
 #[track_caller]
@@ -188,6 +188,38 @@ fn the_longest_unused_ports_are_used_first() {
     }
     seen.dedup();
     assert_eq!(seen.len(), PAIRS as usize);
+}
+
+#[test]
+fn packets_where_no_call_is_are_told_unless_they_are_late() {
+    let mut world = World::plain();
+    let probe = [&[0x80, 0, 0, 0, 0, 0, 0, 0][..], &[0; 24]].concat();
+    let strays = |world: &mut World| {
+        let strays = std::iter::from_fn(|| world.plane.take_stray());
+        strays.map(|stray| stray.is_probe).collect::<Vec<_>>()
+    };
+    assert!(
+        world
+            .rtp(Side::A, CARRIER, &Source::new(1).packet())
+            .is_some()
+    );
+    assert!(world.plane.close_stream(world.stream).is_some());
+    assert_eq!(world.rtp(Side::A, CARRIER, &probe), None);
+    assert_eq!(
+        strays(&mut world),
+        [false; 0],
+        "the call was over a moment ago"
+    );
+    world.now += std::time::Duration::from_secs(61);
+    assert_eq!(world.rtp(Side::A, STRANGER, &probe), None);
+    assert_eq!(world.rtp(Side::A, STRANGER, &Source::new(1).packet()), None);
+    assert_eq!(world.rtp(Side::A, STRANGER, b"hello"), None);
+    assert_eq!(strays(&mut world), [true, false, false]);
+    // More than there is room for are dropped as ever.
+    for _ in 0..1_000 {
+        assert_eq!(world.rtp(Side::A, STRANGER, &probe), None);
+    }
+    assert!(strays(&mut world).len() < 100);
 }
 
 #[test]
