@@ -364,7 +364,7 @@ impl Finding {
     pub fn explain_as(&self, subject: &str) -> String {
         let phrase = match (self.kind, self.subject) {
             // A call is whom it happens to.
-            (Kind::MediaAttack, Subject::Call(_)) => "gets packets that are not its own sound",
+            (Kind::MediaAttack, Subject::Call(_)) => "has sound that somebody meddles with",
             (kind, _) => kind.phrase(),
         };
         let mut text = format!("{subject} {phrase}");

@@ -107,6 +107,16 @@ pub fn found(
     (finding.count > 0).then_some(finding)
 }
 
+/// What is found when a peer asks, in a call whose sound it sends encrypted, for sound in the clear, and
+/// is refused: `leg` is `caller` or `callee`. Somebody may want to listen, or its set-up is wrong.
+pub fn asked_for_clear_sound(now: Instant, call: CallRef, leg: &'static str) -> Finding {
+    let mut finding = Finding::new(Kind::MediaAttack, Subject::Call(call), now);
+    finding.confidence = Confidence::new(60);
+    finding.expires = now + Duration::from_secs(24 * 3600);
+    finding.note("encryption was to be dropped by the", Value::Word(leg));
+    finding
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -307,6 +307,27 @@ impl Core {
         media::found(now, CallRef::new(call.id.raw()), heard).map(Box::new)
     }
 
+    /// An offer in a call that goes on was refused: if it was to drop the encryption, that is told.
+    pub(crate) fn see_refused_offer(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        side: Side,
+        offer: &[u8],
+    ) {
+        let Some(call) = self.call(key) else { return };
+        if call.media.drops_encryption(side, offer) {
+            let leg = match side {
+                Side::A => "caller",
+                Side::B => "callee",
+            };
+            let id = call.id;
+            let finding = media::asked_for_clear_sound(now, CallRef::new(id.raw()), leg);
+            let finding = Box::new(finding);
+            self.emit(Event::MediaAttacked { call: id, finding });
+        }
+    }
+
     /// Looks at what has come to the ports of a call that goes on.
     pub(crate) fn look_at_media(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.call(key) else { return };

@@ -87,6 +87,9 @@ impl Core {
                     media.offer(around, side, description)
                 });
                 let offered = offered.ok_or(GONE)?;
+                if offered.is_err() {
+                    self.see_refused_offer(now, key, side, description);
+                }
                 Some(offered.map_err(|refusal| (refusal.reason, refusal.status))?)
             }
         };

@@ -352,6 +352,17 @@ impl Negotiation {
         })
     }
 
+    /// Whether an offer asks for RTP in the clear on a leg that has keys in force.
+    pub(crate) fn drops_encryption(&self, from: Side, offer: &[u8]) -> bool {
+        let keyed = |line: &Line| line.keys[from.index()].is_some();
+        let offer = SessionDescription::parse(offer);
+        self.lines.iter().any(keyed)
+            && offer.is_ok_and(|offer| {
+                let mut protos = offer.active_media().map(|(_, media)| &media.proto);
+                protos.any(|proto| proto.is_rtp() && !proto.is_secure())
+            })
+    }
+
     /// Our media addresses on one leg, of RTP.
     pub(crate) fn local_addrs(&self, plane: &Plane, side: Side) -> Vec<SocketAddr> {
         let local = |stream| plane.local_addr(stream, side.media_side());

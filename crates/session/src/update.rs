@@ -119,6 +119,7 @@ impl Core {
         let body = match offered {
             Some(Ok(body)) => body,
             refused => {
+                self.see_refused_offer(now, key, side, description);
                 self.forget_offer(key, saved);
                 let status = match refused {
                     Some(Err(refusal)) => refusal.status,

@@ -546,7 +546,7 @@ impl Worker {
                 Event::MediaAttacked { call, finding } => {
                     if let Some(suppressed) = self.refusal_log.pass(now) {
                         tracing::warn!(%call, packets = finding.count, suppressed,
-                            "packets that are not its own sound came to the ports of a call");
+                            "somebody meddles with the sound of a call");
                     }
                     self.judge.tell_finding(*finding);
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ringfence_detect::finding::{Finding, Kind};
 use ringfence_media::SocketIndex;
 use ringfence_session::event::Event;
+use ringfence_session::plan::MediaPolicy;
 use support::*;
 
 const TAIL: usize = 256;
@@ -144,4 +145,26 @@ fn types_that_nobody_negotiated_are_told() {
             .any(|words| words.contains("of types nobody negotiated 400")),
         "{words:?}"
     );
+}
+
+#[test]
+fn a_re_invite_that_would_drop_the_encryption_is_refused_and_told() {
+    let mut world = World::with(|plan| plan.peers[0].media = MediaPolicy::Srtp);
+    let mut caller = Caller::new(CARRIER, "+13305550100");
+    let plain = sdp("198.51.100.21", 7000, "");
+    let keyed = plain.replace("RTP/AVP", "RTP/SAVP")
+        + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 \
+           inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
+    world.deliver(CARRIER, &caller.request("INVITE", Some(&keyed)));
+    let invite = world.take(PBX, "INVITE");
+    let answer = sdp("192.0.2.11", 9000, "");
+    world.deliver(PBX, &invite.answer("200 OK", PBX, Some(&answer)));
+    caller.learn(&world.take(CARRIER, "200"));
+    world.deliver(CARRIER, &caller.request("ACK", None));
+    world.take(PBX, "ACK");
+    world.deliver(CARRIER, &caller.request("INVITE", Some(&plain)));
+    world.take(CARRIER, "488");
+    let words: Vec<String> = told(&world).map(Finding::explain).collect();
+    assert_eq!(words.len(), 1, "{words:?}");
+    assert!(words[0].contains("dropped by the caller"), "{words:?}");
 }
