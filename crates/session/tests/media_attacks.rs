@@ -123,7 +123,7 @@ fn packets_written_into_a_stream_under_its_own_address_are_told_and_music_on_hol
     };
     let words = changes_each(2).join("; ");
     assert!(words.contains("synchronisation source"), "{words}");
-    assert_eq!(changes_each(200), [String::new(); 0]);
+    assert!(changes_each(200).is_empty());
 }
 
 #[test]
