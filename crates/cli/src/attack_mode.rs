@@ -61,8 +61,15 @@ fn row(out: &mut String, site: &SiteDefence, paint: Paint) {
     };
     let _ = writeln!(
         out,
-        "{}  {state}  tdos = {}, {} channels, {} known callers",
-        site.site, site.tdos, site.channels, site.known_callers
+        "{}  {state}  tdos = {}, {} channels, {} known callers{}",
+        site.site,
+        site.tdos,
+        site.channels,
+        site.known_callers,
+        match site.usual_strangers {
+            Some(usual) => format!(", {usual:.1} strangers an hour are usual"),
+            None => String::new(),
+        }
     );
     let _ = writeln!(
         out,
@@ -109,10 +116,12 @@ mod tests {
             shed: 3,
             full: 0,
             known_callers: 120,
+            usual_strangers: Some(7.96),
         };
         let mut out = String::new();
         row(&mut out, &site, Paint::plain());
-        let expected = "summit  quiet  tdos = enforce, 8 channels, 120 known callers\n  let in 41  asked 12  \
+        let expected = "summit  quiet  tdos = enforce, 8 channels, 120 known callers, \
+            8.0 strangers an hour are usual\n  let in 41  asked 12  \
             passed 9  refused 3  all lines busy 0\n  nobody is asked by voice: strangers have the lines \
             outside of the reserve\n";
         assert_eq!(out, expected);

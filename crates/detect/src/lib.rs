@@ -35,6 +35,7 @@ pub mod feed;
 pub mod finding;
 pub mod fingerprint;
 pub mod fraud;
+pub mod habits;
 pub mod ladder;
 pub mod media;
 pub mod name;

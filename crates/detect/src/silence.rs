@@ -3,7 +3,8 @@
 //!
 //! How many calls come in is learned for each hour of the week. Silence is told when so many calls were
 //! to be expected since the last one that it is no chance, and when people are at work: they call out.
-//! On a holiday nobody does, and nothing is said. Two weeks are for learning, and a restart begins anew.
+//! On a holiday nobody does, and nothing is said. Two weeks are for learning; what was learned
+//! outlives the process, and an hour that it saw in part teaches nothing.
 
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use ringfence_base::{HashKey, Instant, UnixTime};
 
 use crate::event::SiteRef;
 use crate::finding::{Confidence, Finding, Kind, Subject, Value};
+use crate::habits::{HOURS, HabitsError, Reader, Writer};
 use crate::sketch::{Tier, Tiered};
 
 /// Sites that are remembered.
 const SITES_MAX: usize = 4_096;
-const HOURS: usize = 168;
 const HOUR: i64 = 3_600;
 /// How often an hour of the week was seen before anything is expected of it.
 const SEEN: u8 = 2;
@@ -37,8 +38,9 @@ const LASTS: Duration = Duration::from_secs(24 * 3600);
 struct Site {
     /// Calls of each hour of the week, and how often that hour was seen.
     rates: Box<[(f32, u8); HOURS]>,
-    /// The hour that runs, and its calls so far.
+    /// The hour that runs, and its calls so far; the first one of a process is seen in part.
     hour: i64,
+    first: i64,
     calls: f32,
     /// Seconds since 1970: when this began, of the last call in, and of the last calls out.
     began: i64,
@@ -47,6 +49,8 @@ struct Site {
     /// Since when people have been at work without a pause of [`AT_WORK`].
     at_work: i64,
     told: bool,
+    /// Whether an hour was learned that was not written down.
+    changed: bool,
 }
 
 impl Default for Site {
@@ -54,12 +58,14 @@ impl Default for Site {
         Site {
             rates: Box::new([(0.0, 0); HOURS]),
             hour: i64::MIN,
+            first: i64::MIN,
             calls: 0.0,
-            began: 0,
+            began: i64::MIN,
             last: 0,
             out: [i64::MIN; CALLS_OUT as usize],
             at_work: i64::MAX,
             told: false,
+            changed: false,
         }
     }
 }
@@ -73,10 +79,13 @@ impl Site {
     fn turn_to(&mut self, at: i64) {
         let hour = at.div_euclid(HOUR);
         if self.hour == i64::MIN {
-            (self.hour, self.began, self.last) = (hour, at, at);
+            (self.hour, self.first, self.last) = (hour, hour, at);
+            if self.began == i64::MIN {
+                self.began = at;
+            }
         }
-        // The hour that it began in was seen in part; of a long stop only the last week counts.
-        let first = self.began.div_euclid(HOUR);
+        // Of a long stop only the last week counts.
+        let first = self.first;
         let from = self.hour.max(hour - HOURS as i64);
         for over in from..hour {
             let calls = if over == self.hour { self.calls } else { 0.0 };
@@ -86,12 +95,38 @@ impl Site {
                 if !self.told {
                     *rate += (calls - *rate) * weight;
                     *seen = seen.saturating_add(1);
+                    self.changed = true;
                 }
             }
         }
         if hour > self.hour {
             (self.hour, self.calls) = (hour, 0.0);
         }
+    }
+
+    fn habits(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.seconds(self.began);
+        for (rate, seen) in self.rates.iter() {
+            writer.rate(*rate);
+            writer.count((*seen).into());
+        }
+        writer.finish()
+    }
+
+    /// A site that begins with what was learned of it.
+    fn with_habits(habits: &[u8]) -> Result<Site, HabitsError> {
+        let mut reader = Reader::new(habits)?;
+        let mut site = Site {
+            began: reader.seconds()?,
+            ..Site::default()
+        };
+        for hour in site.rates.iter_mut() {
+            let rate = reader.rate()?;
+            *hour = (rate, reader.count()?.min(u8::MAX.into()) as u8);
+        }
+        reader.finish()?;
+        Ok(site)
     }
 
     /// Calls to be expected from the last one until `at`, while people were at work: a holiday before
@@ -155,6 +190,36 @@ impl Silence {
                 *last = at;
             }
         }
+    }
+
+    /// What was learned of the sites of which that has changed since it was asked last.
+    pub fn take_changed(&mut self) -> Vec<(SiteRef, Vec<u8>)> {
+        let sites: Vec<SiteRef> = self.sites.iter().map(|(site, _)| *site).collect();
+        let changed = sites.into_iter().filter_map(|site| {
+            let state = self.sites.get_mut(&site)?;
+            std::mem::take(&mut state.changed).then(|| (site, state.habits()))
+        });
+        changed.collect()
+    }
+
+    /// What was learned of all sites.
+    pub fn habits(&self) -> impl Iterator<Item = (SiteRef, Vec<u8>)> {
+        self.sites
+            .iter()
+            .map(|(site, state)| (*site, state.habits()))
+    }
+
+    /// Takes back what [`Silence::take_changed`] gave, of an earlier process, before anything is heard
+    /// of the site.
+    ///
+    /// # Errors
+    /// It is no such thing. Nothing is known of the site.
+    pub fn restore(&mut self, site: SiteRef, habits: &[u8]) -> Result<(), HabitsError> {
+        let known = Site::with_habits(habits)?;
+        if let Some(state) = self.sites.touch(site, Tier::Own) {
+            *state = known;
+        }
+        Ok(())
     }
 
     /// Looks at all sites; each silence is told once.
@@ -273,6 +338,26 @@ mod tests {
         assert!(house.hours(38, true, true).is_empty());
         let mut new = House::after_days(8);
         assert!(new.hours(48, false, true).is_empty());
+    }
+
+    #[test]
+    fn a_restart_forgets_nothing_and_the_time_between_is_no_silence() {
+        let mut house = House::after_days(21);
+        house.hours(11, true, true);
+        let kept = house.silence.take_changed();
+        assert_eq!(kept.len(), 1);
+        assert!(house.silence.take_changed().is_empty());
+        house.silence = Silence::new(KEY);
+        for (site, habits) in kept {
+            assert_eq!(house.silence.restore(site, &habits), Ok(()));
+        }
+        // Down for two hours of a working day, up for one in which nobody happened to call.
+        house.now += 2 * HOUR;
+        assert!(house.hours(1, false, true).is_empty());
+        house.hours(21, true, true);
+        let found = house.hours(5, false, true);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(Silence::new(KEY).restore(SITE, b"nonsense").is_err());
     }
 
     #[test]

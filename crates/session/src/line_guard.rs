@@ -16,8 +16,9 @@ use std::time::Duration;
 use ringfence_base::{HashKey, Instant, UnixTime};
 use ringfence_detect::callers::{CALLERS_MAX, Kept, KnownCallers, Standing, TALK_MIN, Talk};
 use ringfence_detect::event::{CallRef, SiteRef};
+use ringfence_detect::habits::HabitsError;
 use ringfence_detect::tdos::Gate;
-use ringfence_detect::tdos::baseline::HourOfWeek;
+use ringfence_detect::tdos::baseline::{Baseline, HourOfWeek};
 use ringfence_detect::tdos::climate::{self, Lately};
 use ringfence_detect::tdos::gate::{AttackMode, Counts, Profile};
 use ringfence_detect::tdos::offer::{CallingNumber, Offer, Order, Upstream, Verdict};
@@ -79,6 +80,8 @@ pub struct Lines {
     callers: OnceLock<Box<Mutex<KnownCallers>>>,
     /// Strangers who called the site lately. A lock of its own, since other sites' workers look here.
     lately: Mutex<Lately>,
+    /// What an earlier process learned of the site, until somebody watches it.
+    habits: Mutex<Vec<u8>>,
     /// Until when an operator knows of an attack, in nanoseconds; 0 is never.
     attack_until: AtomicU64,
     /// Wrong digits of those who were asked in this attack.
@@ -92,7 +95,7 @@ struct Watched {
 }
 
 /// How a site's lines stand, for people.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinesView {
     /// Since when there is an alarm.
     pub alarm_since: Option<Instant>,
@@ -102,6 +105,8 @@ pub struct LinesView {
     pub counts: Counts,
     /// Numbers that are remembered for the tenant.
     pub callers: usize,
+    /// Strangers who usually call in an hour like that of the last call, if there was one.
+    pub usual_strangers: Option<f64>,
 }
 
 impl Lines {
@@ -139,6 +144,7 @@ impl Lines {
             attack_until,
             counts: watched.gate.counts(),
             callers,
+            usual_strangers: Some(watched.gate.usual_per_second() * 3600.0),
         }
     }
 
@@ -202,6 +208,22 @@ impl Lines {
         self.callers(key).restore(kept);
     }
 
+    /// Takes back what an earlier process learned of how many strangers call. To be called before a
+    /// worker asks for the site's lines.
+    ///
+    /// # Errors
+    /// It is no such thing: the site is learned anew.
+    pub fn restore_habits(&self, habits: Vec<u8>) -> Result<(), HabitsError> {
+        Baseline::new(0).restore(&habits)?;
+        *lock(&self.habits) = habits;
+        Ok(())
+    }
+
+    /// What is to be written down of how many strangers call, if that has changed.
+    pub fn take_changed_habits(&self) -> Option<Vec<u8>> {
+        lock(self.watched.get()?).gate.take_changed_habits()
+    }
+
     /// What is to be written down of callers, at most `most` of it.
     pub fn take_changed_callers(&self, most: usize) -> Vec<Kept> {
         let callers = self.callers.get();
@@ -229,8 +251,11 @@ impl Lines {
 
     fn watched(&self, key: HashKey, profile: Profile, now: Instant) -> MutexGuard<'_, Watched> {
         let make = || {
+            let mut gate = Gate::new(profile, key);
+            // They were read before.
+            let _ = gate.restore_habits(&std::mem::take(&mut *lock(&self.habits)));
             Box::new(Mutex::new(Watched {
-                gate: Gate::new(profile, key),
+                gate,
                 last_emergency: None,
             }))
         };

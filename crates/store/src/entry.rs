@@ -28,6 +28,19 @@ pub enum Entry {
     Registered(Box<Registered>),
     /// Callers of a tenant became known, or better known.
     Callers(Box<Callers>),
+    /// What is usual at a site was learned.
+    Habits(Box<Habits>),
+}
+
+/// What was learned of a site over weeks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// Key of the site.
+    pub site: String,
+    /// What it is about: `strangers` or `silence`.
+    pub what: String,
+    /// For the machine that learned it, and for nobody else.
+    pub state: Vec<u8>,
 }
 
 /// Known callers of one tenant.
@@ -57,7 +70,7 @@ impl Entry {
             Entry::Started(call) => Some(call.id),
             Entry::Answered { id, .. } => Some(*id),
             Entry::Ended(cdr) => Some(cdr.id),
-            Entry::Callers(_) | Entry::Judged(_) | Entry::Registered(_) => None,
+            Entry::Callers(_) | Entry::Habits(_) | Entry::Judged(_) | Entry::Registered(_) => None,
         }
     }
 

@@ -21,7 +21,7 @@ mod records;
 mod scope;
 mod sqlite;
 
-pub use entry::{Callers, Entry, Registered};
+pub use entry::{Callers, Entry, Habits, Registered};
 pub use error::{OpenError, QueryError, WriteError};
 pub use records::{PAGE_MAX, Records, Stored};
 pub use scope::Scope;

@@ -6,7 +6,7 @@ use ringfence_base::UnixTime;
 use ringfence_control::api::{CallRecord, Judgement};
 use ringfence_session::call_id::CallId;
 
-use crate::entry::{Callers, Entry, Registered};
+use crate::entry::{Callers, Entry, Habits, Registered};
 use crate::error::{QueryError, WriteError};
 use crate::scope::Scope;
 
@@ -45,6 +45,9 @@ pub trait Records: Send + Sync {
         &self,
         forgotten: UnixTime,
     ) -> impl Future<Output = Result<Vec<Callers>, QueryError>> + Send;
+
+    /// What was learned of each site. To be asked once at start.
+    fn habits(&self) -> impl Future<Output = Result<Vec<Habits>, QueryError>> + Send;
 
     /// What detection said, newest first, at most [`PAGE_MAX`]; `about` an address, an account or
     /// a number, or about anything.

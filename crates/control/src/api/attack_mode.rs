@@ -59,6 +59,8 @@ pub struct SiteDefence {
     pub full: u64,
     /// Numbers that the tenant knows.
     pub known_callers: usize,
+    /// Strangers who usually call in an hour like that of the last call; none before there was one.
+    pub usual_strangers: Option<f64>,
 }
 
 impl AttackQuery {
@@ -96,6 +98,7 @@ impl SiteDefence {
             shed: view.counts.shed,
             full: view.counts.full,
             known_callers: tenant_lines(plan, site).view(now).callers,
+            usual_strangers: view.usual_strangers,
         }
     }
 }

@@ -9,6 +9,8 @@
 
 use ringfence_base::UnixTime;
 
+use crate::habits::{HOURS, HabitsError, Reader, Writer};
+
 /// An hour of the week: 0 is Monday from 0:00, 167 is Sunday from 23:00.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HourOfWeek(u8);
@@ -48,7 +50,7 @@ impl HourOfWeek {
 #[derive(Clone, Debug)]
 pub struct Baseline {
     /// A call rate for each hour, and from how many weeks it was learned.
-    hours: Box<[(f32, u16); 168]>,
+    hours: Box<[(f32, u16); HOURS]>,
     floor: f64,
     hour: HourOfWeek,
     /// Strangers in this hour, as many as would be strangers once the regular callers are known.
@@ -57,6 +59,8 @@ pub struct Baseline {
     /// Calls of strangers and of the known, of the last [`CALLS_KEPT`] or so.
     strangers: f32,
     known: f32,
+    /// Whether an hour was learned that was not written down.
+    changed: bool,
     /// For so many calls the share counts that is usual where the regular callers are known.
     prior_calls: f32,
 }
@@ -65,7 +69,7 @@ impl Baseline {
     /// The prior of a business with `channels` lines.
     pub fn new(channels: u32) -> Baseline {
         let busiest = f64::from(channels.max(2)) * STRANGERS_PER_CHANNEL_HOUR;
-        let mut hours = Box::new([(0.0, 0); 168]);
+        let mut hours = Box::new([(0.0, 0); HOURS]);
         for (index, hour) in hours.iter_mut().enumerate() {
             hour.0 = (busiest * HourOfWeek(index as u8).usual_share()) as f32;
         }
@@ -76,6 +80,7 @@ impl Baseline {
             count: 0.0,
             strangers: 0.0,
             known: 0.0,
+            changed: false,
             prior_calls: PRIOR_CALLS_NEW,
             // The first hour is rarely a whole one.
             spoiled: true,
@@ -121,6 +126,39 @@ impl Baseline {
         }
     }
 
+    /// What was learned, if that has changed since it was asked last.
+    pub fn take_changed(&mut self) -> Option<Vec<u8>> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let mut writer = Writer::new();
+        for (rate, weeks) in self.hours.iter() {
+            writer.rate(*rate);
+            writer.count(*weeks);
+        }
+        writer.rate(self.strangers);
+        writer.rate(self.known);
+        Some(writer.finish())
+    }
+
+    /// Takes back what [`Baseline::take_changed`] gave, of an earlier process.
+    ///
+    /// # Errors
+    /// It is no such thing. Nothing has changed.
+    pub fn restore(&mut self, habits: &[u8]) -> Result<(), HabitsError> {
+        let mut reader = Reader::new(habits)?;
+        let mut hours = Box::new([(0.0, 0); HOURS]);
+        for hour in hours.iter_mut() {
+            *hour = (reader.rate()?, reader.count()?);
+        }
+        let (strangers, known) = (reader.rate()?, reader.rate()?);
+        reader.finish()?;
+        self.hours = hours;
+        (self.strangers, self.known) = (strangers, known);
+        self.forget();
+        Ok(())
+    }
+
     /// So many times the strangers of an edge that knows the regular callers: 1 to
     /// 1 / [`STRANGERS_SHARE`], where all are strangers yet.
     fn newness(&self) -> f32 {
@@ -148,6 +186,7 @@ impl Baseline {
             // One wild hour moves it a little only.
             let count = self.count.min(*rate * 4.0 + 4.0);
             *rate += share * (count - *rate);
+            self.changed = true;
         }
         (self.hour, self.count, self.spoiled) = (hour, 0.0, false);
     }
@@ -214,6 +253,40 @@ mod tests {
         }
         let later = baseline.per_second(HourOfWeek(14)) / usual;
         assert!((1.0..1.1).contains(&later), "{later}");
+    }
+
+    #[test]
+    fn what_was_learned_outlives_the_process() {
+        let mut baseline = Baseline::new(8);
+        assert_eq!(baseline.take_changed(), None);
+        let (noon, one) = (HourOfWeek(12), HourOfWeek(13));
+        for _ in 0..20 {
+            baseline.turn_to(one);
+            baseline.turn_to(noon);
+            for _ in 0..30 {
+                baseline.note(noon, 1.0, false);
+                baseline.note_known(false);
+                baseline.note_known(false);
+            }
+        }
+        let habits = baseline.take_changed().expect("changed");
+        assert_eq!(baseline.take_changed(), None);
+        let mut later = Baseline::new(8);
+        assert_ne!(later.per_second(noon), baseline.per_second(noon));
+        assert_eq!(later.restore(&habits), Ok(()));
+        assert_eq!(later.per_second(noon), baseline.per_second(noon));
+        let mut wrong = habits.clone();
+        wrong[1..5].copy_from_slice(&f32::NAN.to_le_bytes());
+        for (wrong, error) in [
+            (&wrong[..], HabitsError::Number),
+            (&habits[..habits.len() - 1], HabitsError::Length),
+            (&[&habits[..], &[0]].concat(), HabitsError::Length),
+            (&[9], HabitsError::Form { found: 9 }),
+            (&[], HabitsError::Length),
+        ] {
+            assert_eq!(later.restore(wrong), Err(error));
+            assert_eq!(later.per_second(noon), baseline.per_second(noon));
+        }
     }
 
     #[test]

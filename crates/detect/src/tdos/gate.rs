@@ -17,6 +17,7 @@ use super::pressure::{Pressure, Rise};
 use crate::callers::{CallerKey, Standing};
 use crate::event::{CallRef, SiteRef};
 use crate::finding::{Confidence, Finding, Kind, Subject, Value};
+use crate::habits::HabitsError;
 
 /// What a gate is told once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -395,6 +396,19 @@ impl Gate {
     /// The operator's word, if it holds.
     pub const fn attack_mode(&self) -> Option<AttackMode> {
         self.attack_mode
+    }
+
+    /// What was learned of how many strangers call, if that has changed since it was asked last.
+    pub fn take_changed_habits(&mut self) -> Option<Vec<u8>> {
+        self.baseline.take_changed()
+    }
+
+    /// Takes back what an earlier process learned ([`Baseline::restore`]).
+    ///
+    /// # Errors
+    /// It is no such thing.
+    pub fn restore_habits(&mut self, habits: &[u8]) -> Result<(), HabitsError> {
+        self.baseline.restore(habits)
     }
 
     /// Strangers who usually call in a second of the hour of the last offer.

@@ -24,7 +24,7 @@ use ringfence_base::time::WallAnchor;
 use ringfence_base::{HashKey, Instant};
 use ringfence_control::api::{Explanation, Judgement, ScenarioView};
 use ringfence_detect::decision::Mode;
-use ringfence_detect::event::{CallStep, Direction, Event, PeerRef, What};
+use ringfence_detect::event::{CallStep, Direction, Event, PeerRef, SiteRef, What};
 use ringfence_detect::feed::AddressList;
 use ringfence_detect::finding::Finding;
 use ringfence_detect::ladder::Modes;
@@ -52,6 +52,8 @@ const BATCH: usize = 512;
 const REST: Duration = Duration::from_millis(10);
 /// How long the judge sleeps at most.
 const IDLE: Duration = Duration::from_secs(1);
+/// What is learned of how calls come in at a site, as records name it.
+pub(crate) const SILENCE: &str = "silence";
 /// Log lines of incidents a second.
 const LOG_LINES: u32 = 5;
 
@@ -65,6 +67,8 @@ pub(crate) enum Work {
     Plan(Arc<Plan>, Modes, Vec<Scenario>),
     /// Lists of addresses that others saw attack.
     Lists(Vec<Arc<AddressList>>),
+    /// What an earlier process learned of how calls come in at a site.
+    Habits(SiteRef, Vec<u8>),
     /// A registration that an earlier process saw.
     Place(IpAddr, Name),
     /// A question.
@@ -346,8 +350,14 @@ impl Judge {
                 self.watch.set_scenarios(scenarios);
                 self.watch.set_accounts(accounts(&plan, self.ends.key));
                 self.watch.set_modes(modes);
+                self.move_habits(&plan);
                 self.plan = plan;
                 self.changed = true;
+            }
+            Work::Habits(site, habits) => {
+                if let Err(error) = self.silence.restore(site, &habits) {
+                    tracing::warn!(%error, "how many calls come in is learned anew");
+                }
             }
             Work::Lists(lists) => self.watch.set_lists(&lists),
             Work::Place(address, account) => {
@@ -361,6 +371,25 @@ impl Judge {
             Work::Stop => return false,
         }
         true
+    }
+
+    /// Another plan may have its sites in other places.
+    fn move_habits(&mut self, plan: &Plan) {
+        let before = &self.plan.sites;
+        let same = before.iter().zip(&plan.sites).all(|(a, b)| a.key == b.key);
+        if same {
+            return;
+        }
+        let mut silence = Silence::new(self.ends.key);
+        for (site, habits) in self.silence.habits() {
+            let key = before.get(usize::from(site.raw())).map(|site| &site.key);
+            let place = plan.sites.iter().position(|site| Some(&site.key) == key);
+            if let Some(place) = place {
+                // What it has just said itself.
+                let _ = silence.restore(SiteRef::new(place as u16), &habits);
+            }
+        }
+        self.silence = silence;
     }
 
     /// Calls that come in and go out, for how they usually do.
@@ -492,6 +521,13 @@ impl Judge {
     fn keep_house(&mut self, now: Instant) {
         for finding in self.silence.look(now, self.anchor.unix_time(now)) {
             self.watch.note_finding(now, &finding);
+        }
+        if self.records.has_room() {
+            for (site, habits) in self.silence.take_changed() {
+                if let Some(site) = self.plan.sites.get(usize::from(site.raw())) {
+                    self.records.habits(site.key.clone(), SILENCE, habits);
+                }
+            }
         }
         if anchor_is_off(&self.clock, &self.anchor) {
             self.anchor = self.clock.anchor();

@@ -17,7 +17,7 @@ use ringfence_session::call_id::CallId;
 use ringfence_session::cdr::Cdr;
 use ringfence_session::registrar::line::Binding;
 use ringfence_session::view::CallView;
-use ringfence_store::{Callers, Entry, Registered};
+use ringfence_store::{Callers, Entry, Habits, Registered};
 use tokio::sync::{mpsc, watch};
 
 #[cfg(test)]
@@ -101,6 +101,13 @@ impl RecordSender {
     pub(crate) fn callers(&self, tenant: String, kept: Vec<Kept>) {
         let callers = Callers { tenant, kept };
         let _ = self.queue.try_send(Entry::Callers(Box::new(callers)));
+    }
+
+    /// Keeps what was learned of a site over a restart. Ask for room first.
+    pub(crate) fn habits(&self, site: String, what: &str, state: Vec<u8>) {
+        let what = what.to_owned();
+        let habits = Habits { site, what, state };
+        let _ = self.queue.try_send(Entry::Habits(Box::new(habits)));
     }
 
     /// Whether the queue takes another entry.

@@ -162,7 +162,7 @@ pub(crate) mod tests {
     use ringfence_base::UnixTime;
     use ringfence_session::call_id::CallId;
     use ringfence_session::cdr::{Cdr, Direction, EndedBy, LegRecord, Outcome};
-    use ringfence_store::{Callers, QueryError, Scope, Stored, WriteError};
+    use ringfence_store::{Callers, Habits, QueryError, Scope, Stored, WriteError};
 
     use super::*;
     use crate::records::RecordSender;
@@ -197,6 +197,10 @@ pub(crate) mod tests {
         }
 
         async fn callers(&self, _: UnixTime) -> Result<Vec<Callers>, QueryError> {
+            Ok(Vec::new())
+        }
+
+        async fn habits(&self) -> Result<Vec<Habits>, QueryError> {
             Ok(Vec::new())
         }
 

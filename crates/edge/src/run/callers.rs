@@ -1,4 +1,4 @@
-//! Known callers over a restart: read before the first call, written down while the edge runs.
+//! Known callers, and what is usual at a site, over a restart: read before the first call, written down while the edge runs.
 //!
 //! Numbers are kept as hashes under a key that lies in a file of its own beside the database: who has
 //! the one and not the other has no numbers. A lost key makes everybody a stranger; nothing else.
@@ -10,13 +10,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use ringfence_base::{Entropy, HashKey, UnixTime};
+use ringfence_detect::event::SiteRef;
 use ringfence_session::line_guard::{Lines, tenant_lines};
 use ringfence_session::plan::{Plan, Tenant};
-use ringfence_store::{Callers, Records, SqliteRecords};
+use ringfence_store::{Callers, Habits, Records, SqliteRecords};
 use tokio::runtime::Runtime;
 
 use crate::clock::unix_now;
 use crate::entropy::SystemEntropy;
+use crate::judge::{JudgeSender, SILENCE, Work};
 use crate::records::RecordSender;
 
 /// The file of the key, in the folder for data.
@@ -31,7 +33,10 @@ const ENTRY_CALLERS: usize = 512;
 /// Who was last heard of so long ago has faded away, whatever his weight was.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(2 * 366 * 24 * 3600);
 
-/// Keeps known callers.
+/// What is learned of how many strangers call a site, as records name it.
+const STRANGERS: &str = "strangers";
+
+/// Keeps known callers, and what is usual at a site.
 pub(crate) struct CallersKeeper {
     key: HashKey,
     records: RecordSender,
@@ -74,6 +79,36 @@ impl CallersKeeper {
         }
     }
 
+    /// Takes back what was learned of sites.
+    pub(super) fn restore_habits(
+        runtime: &Runtime,
+        store: &SqliteRecords,
+        plan: &Plan,
+        judge: &JudgeSender,
+    ) {
+        let habits = match runtime.block_on(store.habits()) {
+            Ok(habits) => habits,
+            Err(error) => return tracing::warn!(%error, "what is usual cannot be read"),
+        };
+        for Habits { site, what, state } in habits {
+            let Some(place) = plan.sites.iter().position(|own| own.key == site) else {
+                continue;
+            };
+            match (what.as_str(), plan.sites.get(place)) {
+                (STRANGERS, Some(own)) => {
+                    if let Err(error) = own.usage.lines.restore_habits(state) {
+                        tracing::warn!(%error, site, "how many strangers call is learned anew");
+                    }
+                }
+                (SILENCE, Some(_)) => {
+                    judge.send(Work::Habits(SiteRef::new(place as u16), state));
+                }
+                // Of a later version.
+                _ => {}
+            }
+        }
+    }
+
     /// The key of all tables.
     pub(crate) const fn key(&self) -> HashKey {
         self.key
@@ -101,6 +136,14 @@ impl CallersKeeper {
                     break;
                 }
                 self.records.callers(tenant.key.clone(), kept);
+            }
+        }
+        for site in &plan.sites {
+            if !self.records.has_room() {
+                return;
+            }
+            if let Some(habits) = site.usage.lines.take_changed_habits() {
+                self.records.habits(site.key.clone(), STRANGERS, habits);
             }
         }
     }

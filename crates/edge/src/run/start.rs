@@ -145,6 +145,7 @@ pub(super) fn start(config: Config, options: Options) -> Result<Edge, StartError
         source,
     })?;
     callers.restore(&runtime, &store, &prepared.reload.plan);
+    CallersKeeper::restore_habits(&runtime, &store, &prepared.reload.plan, &judge);
     let modes = config.detect;
     let stations: io::Result<Vec<Station>> = (0..count).map(|_| Station::new()).collect();
     let stations = stations.map_err(StartError::System)?;

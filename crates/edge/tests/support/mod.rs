@@ -116,7 +116,11 @@ impl Setup {
     }
 
     pub fn with(net: Net, text: &str) -> Setup {
-        let folder = tempfile::tempdir().unwrap();
+        Setup::in_folder(net, tempfile::tempdir().unwrap(), text)
+    }
+
+    /// In a folder with what an earlier process left there.
+    pub fn in_folder(net: Net, folder: tempfile::TempDir, text: &str) -> Setup {
         let file = write_config(folder.path(), text);
         let loaded = ringfence_control::load(&file).unwrap_or_else(|error| panic!("{error:#?}"));
         let edge = Edge::start(loaded.config, Options::default())

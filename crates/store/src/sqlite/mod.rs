@@ -7,6 +7,7 @@
 
 mod callers;
 mod decode;
+mod habits;
 mod judgements;
 mod registrations;
 mod schema;
@@ -23,7 +24,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
-use crate::entry::{Callers, Entry, Registered};
+use crate::entry::{Callers, Entry, Habits, Registered};
 use crate::error::{OpenError, QueryError, WriteError};
 use crate::records::{PAGE_MAX, Records, Stored};
 use crate::scope::Scope;
@@ -141,6 +142,10 @@ impl Records for SqliteRecords {
         // What cannot be removed is read once more: harmless.
         let _ = self.transact(forget).await;
         callers::read(&self.readers).await
+    }
+
+    async fn habits(&self) -> Result<Vec<Habits>, QueryError> {
+        habits::read(&self.readers).await
     }
 
     async fn judgements(

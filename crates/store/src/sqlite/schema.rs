@@ -8,7 +8,7 @@ use sqlx::{Connection, SqliteConnection};
 use crate::error::OpenError;
 
 /// Step n brings a database of version n to version n + 1.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     FIRST,
     REGISTRATIONS,
     JUDGEMENTS,
@@ -16,6 +16,7 @@ const STEPS: [&str; 7] = [
     PREFERENCES,
     CALLERS,
     CALLER_ID,
+    HABITS,
 ];
 
 /// Both legs stand in the row of their call: one insert for a record, no join for a page.
@@ -164,6 +165,16 @@ const CALLER_ID: &str = "
 ALTER TABLE calls ADD COLUMN verstat TEXT;
 ALTER TABLE calls ADD COLUMN attestation TEXT;
 ALTER TABLE calls ADD COLUMN origid TEXT;
+";
+
+/// What was learned of sites.
+const HABITS: &str = "
+CREATE TABLE habits (
+    site  TEXT NOT NULL,
+    what  TEXT NOT NULL,
+    state BLOB NOT NULL,
+    PRIMARY KEY (site, what)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings the tables up to date, a transaction for each step.

@@ -427,7 +427,7 @@ async fn what_is_no_database_or_of_a_newer_program_is_refused() {
             error,
             OpenError::TooNew {
                 found: 99,
-                known: 7
+                known: 8
             }
         ),
         "{error:?}"
@@ -664,6 +664,34 @@ async fn known_callers_survive_a_restart_and_the_forgotten_go() {
     assert_eq!(found[1].kept.len(), 990);
     let none = UnixTime::from_micros(i64::MIN);
     assert_eq!(store.callers(none).await.unwrap()[0].kept.len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_learned_of_a_site_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || SqliteOptions {
+        path: folder.path().join("records.sqlite3"),
+        bytes_max: None,
+    };
+    let habits = |site: &str, what: &str, state: &[u8]| crate::Habits {
+        site: site.to_owned(),
+        what: what.to_owned(),
+        state: state.to_owned(),
+    };
+    let (old, new) = (
+        habits("b", "strangers", &[1, 2]),
+        habits("b", "strangers", &[0, 255, 3]),
+    );
+    let other = habits("b", "silence", b"");
+    let entries = [&old, &other, &new, &habits("a", "silence", &[7])];
+    let entries = entries.map(|one| Entry::Habits(Box::new(one.clone())));
+    let store = SqliteRecords::open(options()).await.unwrap();
+    assert!(store.habits().await.unwrap().is_empty());
+    store.write(&entries).await.unwrap();
+    store.close().await;
+    let store = SqliteRecords::open(options()).await.unwrap();
+    let found = store.habits().await.unwrap();
+    assert_eq!(found, [habits("a", "silence", &[7]), other, new]);
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ pub(super) async fn entries(
     let mut registered = BTreeMap::new();
     let mut judged = Vec::new();
     let mut callers = Vec::new();
+    let mut habits = Vec::new();
     for entry in entries {
         let over = entry.id().is_some_and(|id| over.contains(&id));
         let at = match entry {
@@ -58,6 +59,10 @@ pub(super) async fn entries(
             }
             Entry::Callers(of_tenant) => {
                 callers.push(&**of_tenant);
+                continue;
+            }
+            Entry::Habits(of_site) => {
+                habits.push(&**of_site);
                 continue;
             }
             Entry::Registered(registered_now) => {
@@ -83,6 +88,7 @@ pub(super) async fn entries(
     super::registrations::write(connection, registered).await?;
     super::judgements::write(connection, &judged).await?;
     super::callers::write(connection, &callers).await?;
+    super::habits::write(connection, &habits).await?;
     sqlx::query("UPDATE last_seen SET at = max(at, ?1)")
         .bind(last_seen)
         .execute(connection)
