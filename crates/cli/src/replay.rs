@@ -71,6 +71,7 @@ fn setting(target: &Target, options: &ReplayOptions) -> anyhow::Result<Setting> 
     let plan = ringfence_control::compile(&config, &ask).plan;
     setting.peers = peers(&plan, site(&plan, options)?);
     setting.modes = config.detect;
+    setting.lists = config.lists();
     Ok(setting)
 }
 

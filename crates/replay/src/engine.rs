@@ -6,11 +6,13 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_base::time::WallAnchor;
 use ringfence_base::{HashKey, Instant, KeyedMap, UnixTime};
 use ringfence_detect::event::PeerRef;
+use ringfence_detect::feed::AddressList;
 use ringfence_detect::finding::{Incident, Kind, Subject};
 use ringfence_detect::ladder::Modes;
 use ringfence_detect::own::{Network, place_of};
@@ -44,6 +46,8 @@ pub struct Setting {
     pub modes: Modes,
     /// Detectors that are data, beside the built-in ones.
     pub scenarios: Vec<Scenario>,
+    /// Addresses that others saw attack, as they are listed now: a score, never a verdict.
+    pub lists: Vec<Arc<AddressList>>,
 }
 
 /// What came of a capture.
@@ -181,6 +185,7 @@ impl Machine {
             .map(|(network, peer, _)| (*network, *peer));
         watch.set_peers(Instant::ZERO, peers.collect());
         watch.set_scenarios(setting.scenarios.clone());
+        watch.set_lists(&setting.lists);
         Machine {
             watch,
             outcomes: Outcomes::new(key, setting.peers.clone(), setting.local.clone()),

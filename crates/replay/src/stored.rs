@@ -220,6 +220,7 @@ impl<'a> Machine<'a> {
         let peers = peers.map(|(network, peer, _)| (*network, *peer));
         watch.set_peers(Instant::ZERO, peers.collect());
         watch.set_scenarios(setting.scenarios.clone());
+        watch.set_lists(&setting.lists);
         let accounts = question.accounts.as_ref();
         let names =
             |names: &'a Vec<String>| names.iter().map(move |it| Name::new(key, it.as_bytes()));

@@ -2,7 +2,10 @@
 //! of SIPVicious are at work, each under its own name.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
+use ringfence_detect::feed::AddressList;
+use ringfence_detect::own::Network;
 use ringfence_replay::engine::{Replayed, Setting, replay};
 use ringfence_replay::report::MessageLine;
 
@@ -51,6 +54,43 @@ fn the_attacker_is_found_and_the_phone_is_not() {
             .decisions
             .iter()
             .any(|decision| decision.action == "tarpit")
+    );
+}
+
+#[test]
+fn a_list_that_names_the_attacker_shortens_the_way_to_him_and_convicts_nobody() {
+    let listing = |addresses: &[&str]| Setting {
+        lists: vec![Arc::new(AddressList::new(
+            "apiban",
+            addresses
+                .iter()
+                .map(|it| Network::host(it.parse().expect("an address"))),
+        ))],
+        ..Setting::default()
+    };
+    let first = |setting: &Setting| {
+        let (replayed, _) = judged(CAPTURE, setting);
+        let findings = replayed.report.findings.into_iter();
+        let findings: Vec<_> = findings
+            .map(|it| (it.source, it.first_message, it.why))
+            .collect();
+        findings
+    };
+    let (without, with) = (first(&Setting::default()), first(&listing(&[ATTACKER])));
+    assert!(
+        with.iter()
+            .any(|(.., why)| why.contains("listed by apiban")),
+        "{with:?}"
+    );
+    assert!(
+        without.iter().all(|(.., why)| !why.contains("listed")),
+        "{without:?}"
+    );
+    // The phone is listed by mistake: it does nothing wrong, and nothing is found.
+    let mistaken = first(&listing(&[PHONE]));
+    assert!(
+        mistaken.iter().all(|(source, ..)| source != PHONE),
+        "{mistaken:?}"
     );
 }
 

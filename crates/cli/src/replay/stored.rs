@@ -61,6 +61,7 @@ pub(super) fn run(target: &Target, options: &ReplayOptions, json: bool) -> anyho
         local: Vec::new(),
         modes: config.detect,
         scenarios,
+        lists: config.lists(),
     };
     let now = unix_now().as_micros();
     let last = options.last.unwrap_or_default().as_micros();
