@@ -240,7 +240,7 @@ impl Gate {
             Standing::Known | Standing::CalledBack => self.offer_known(offer),
             Standing::Stranger if offer.at < self.help_until => {
                 self.note_stranger(offer);
-                self.shed(603, "a call for help needs the channels")
+                self.shed(486, "a call for help needs the channels")
             }
             Standing::Stranger => self.offer_stranger(offer),
         };

@@ -127,7 +127,7 @@ pub enum Verdict {
     },
     /// It is refused.
     Shed {
-        /// 486, 603 or 608: final for the call, and no carrier fails over for it.
+        /// 486 or 608: final for the call, and no carrier fails over for it.
         status: u16,
     },
 }

@@ -155,10 +155,11 @@ fn a_call_for_help_clears_as_many_channels_as_a_storm_of_refused_calls_may_take(
     // 3.4 at once with those who found the lines full, 7 in the worst of moments; and the call itself.
     assert_eq!(world.gate.busy(), 1);
     let (_, verdict) = world.offer(Standing::Stranger);
-    assert_eq!(verdict, Verdict::Shed { status: 603 });
+    // Busy, which a person may try again.
+    assert_eq!(verdict, Verdict::Shed { status: 486 });
     world.pass(2);
     let (_, verdict) = world.offer(Standing::Stranger);
-    assert_ne!(verdict, Verdict::Shed { status: 603 });
+    assert!(!matches!(verdict, Verdict::Shed { .. }), "{verdict:?}");
 }
 
 /// Two calls for help at once: the second finds the channel that was kept in use.
@@ -327,7 +328,7 @@ proptest::proptest! {
                 0..=2 => {
                     let (call, verdict) = world.offer(Standing::Stranger);
                     if let Verdict::Shed { status } = verdict {
-                        proptest::prop_assert!([486, 603, 608].contains(&status));
+                        proptest::prop_assert!([486, 608].contains(&status));
                     }
                     calls.push(call);
                 }
