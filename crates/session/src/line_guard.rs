@@ -78,7 +78,8 @@ impl LinesMode {
 pub struct Lines {
     watched: OnceLock<Box<Mutex<Watched>>>,
     callers: OnceLock<Box<Mutex<KnownCallers>>>,
-    /// Strangers who called the site lately. A lock of its own, since other sites' workers look here.
+    /// Strangers who called the site lately. A lock of its own, since other sites' workers look here;
+    /// whoever holds it takes no other.
     lately: Mutex<Lately>,
     /// What an earlier process learned of the site, until somebody watches it.
     habits: Mutex<Vec<u8>>,
@@ -315,7 +316,6 @@ impl Core {
         let wall = self.unix(now);
         let lines = &site.usage.lines;
         let enforced = mode == LinesMode::Enforce;
-        let elsewhere = usual_elsewhere(plan, site, now);
         let mut watched = lines.watched(key, profile, now);
         let mut line = Line::Open;
         let closed = match route.direction {
@@ -341,6 +341,7 @@ impl Core {
                     let caller = callers.key_of(number);
                     (Some(caller), callers.standing(caller, wall))
                 });
+                let is_stranger = standing == Standing::Stranger;
                 let offer = Offer {
                     call,
                     at: now,
@@ -352,10 +353,13 @@ impl Core {
                         number: CallingNumber::read(number.as_deref()),
                         ..upstream(identity)
                     },
-                    elsewhere,
+                    elsewhere: match is_stranger {
+                        true => usual_elsewhere(plan, site, now),
+                        false => 1.0,
+                    },
                 };
                 let ruling = watched.gate.offer(&offer);
-                if standing == Standing::Stranger && watched.gate.alarm().is_none() {
+                if is_stranger && watched.gate.alarm().is_none() {
                     let usual = watched.gate.usual_per_second();
                     lock(&lines.lately).note(now, usual);
                 }
