@@ -99,4 +99,4 @@ pub use rate::{BURST, RATE_FACTOR, RateLimit};
 pub use report::{PeerReport, SideReport, StreamReport};
 pub use side::{ConfigureError, UDPTL_MAX};
 pub use strays::Stray;
-pub use tones::{TONE_WAIT, TONES_WAITING_MAX, ToldTone, Tone, ToneRules};
+pub use tones::{G711, TONE_WAIT, TONES_WAITING_MAX, ToldTone, Tone, ToneRules, ToneWay};

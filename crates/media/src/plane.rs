@@ -219,8 +219,9 @@ impl Plane {
         }
     }
 
-    /// Sends a digit to the side of a stream that speaks RFC 4733, as soon as the other one sends
-    /// sound. `false`: none does, or too many digits wait.
+    /// Sends a digit that came by signalling to the other side of a stream, as telephone events or
+    /// tones (RFC 4733 §1.2), as soon as the side that it came from sends sound. `false`: it takes
+    /// none, or too many digits wait.
     pub fn send_tone(&mut self, now: Instant, id: StreamId, tone: Tone) -> bool {
         stream_mut(&mut self.streams, id).is_some_and(|stream| stream.send_tone(now, tone))
     }
@@ -266,8 +267,8 @@ impl Plane {
 
     /// Handles a datagram that arrived at `socket`: the packet to send for it, if any.
     ///
-    /// `buf[..len]` is the datagram; `buf` has room for [`TAIL`] more bytes. It is rewritten in
-    /// place; after `None` its content is unspecified. Never allocates while the sources of an
+    /// `buf[..len]` is the datagram; `buf` has room for [`TAIL`] more bytes. Where telephone events
+    /// become sound, what has no room in `buf` is cut off. It is rewritten in place; after `None` its content is unspecified. Never allocates while the sources of an
     /// SRTP stream stay the same, never locks, never waits.
     #[inline]
     pub fn handle_packet(

@@ -209,7 +209,7 @@ impl Stream {
         }
     }
 
-    /// Queues a digit for the side that speaks RFC 4733.
+    /// Queues a digit that came by signalling.
     pub(crate) fn send_tone(&mut self, now: Instant, tone: Tone) -> bool {
         self.tones
             .as_mut()

@@ -1,15 +1,18 @@
-//! Digits on their way between a side that sends them as telephone events (RFC 4733) and one that
-//! knows them by signalling only (INFO).
+//! Digits on their way between sides that convey them differently: as telephone events (RFC 4733),
+//! by signalling only (INFO), or as tones in G.711 sound.
 //!
 //! Events are taken out of the one side's packets and told to the session, [`Plane::told_tone`];
 //! the numbering of the packets that go on closes up behind them. Digits of the other side are
 //! put in the place of its sound, packet by packet: the source, the numbering and the clock are
 //! those of the sound, and there is no timer. So a side that sends no sound sends no digit; what waits
-//! for longer than [`TONE_WAIT`] is dropped, lest it is dialled much later.
+//! for longer than [`TONE_WAIT`] is dropped, lest it is dialled much later. Tones in the sound are
+//! `in_band.rs`.
 //!
 //! Digits are what people dial, and their secrets: nothing here prints one.
 //!
 //! [`Plane::told_tone`]: crate::Plane::told_tone
+
+mod in_band;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,6 +21,10 @@ use std::time::Duration;
 use ringfence_base::Instant;
 use ringfence_rtp::Header;
 use ringfence_rtp::telephone_event::{LAST_DTMF, PAYLOAD_LEN, TelephoneEvent};
+
+pub use in_band::G711;
+
+use in_band::Mouth;
 
 use crate::config::Side;
 
@@ -89,15 +96,27 @@ impl fmt::Debug for Tone {
     }
 }
 
-/// What a stream does with digits. The side that speaks RFC 4733 is given with it.
+/// How a side of a stream conveys digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToneWay {
+    /// As telephone events (RFC 4733).
+    Events {
+        /// The payload type of its events.
+        receive: u8,
+        /// The payload type of events towards it.
+        send: u8,
+    },
+    /// By signalling only.
+    Signalling,
+    /// As tones in its sound, if that is G.711.
+    Sound(G711),
+}
+
+/// What a stream does with digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToneRules {
-    /// The side that speaks RFC 4733; the other one knows digits by signalling only.
-    pub side: Side,
-    /// The payload type of that side's events.
-    pub receive: u8,
-    /// The payload type of events towards it.
-    pub send: u8,
+    /// The ways of side A and side B.
+    pub ways: [ToneWay; 2],
     /// Ticks of the event clock, and of the sound, per second.
     pub clock_rate: u32,
     /// What told digits are known by.
@@ -129,6 +148,8 @@ pub(crate) struct Tones {
     /// No digit begins before this, on the sound's clock.
     pause_until: Option<u32>,
     last_timestamp: Option<u32>,
+    /// Tones towards the side that knows digits as sound.
+    mouth: Mouth,
 }
 
 /// An event that comes in.
@@ -163,6 +184,7 @@ impl Tones {
             sending: None,
             pause_until: None,
             last_timestamp: None,
+            mouth: Mouth::default(),
         }
     }
 
@@ -176,25 +198,55 @@ impl Tones {
         buf: &mut [u8],
         len: usize,
     ) -> Option<usize> {
-        let packet = buf.get_mut(..len)?;
-        if side != self.rules.side {
-            return self.substitute(now, packet).or(Some(len));
-        }
-        match self.take(now, packet) {
-            Ok(()) => Some(len),
-            Err(tone) => {
-                self.told = tone.map(|tone| ToldTone {
-                    owner: self.rules.owner,
-                    side,
-                    tone,
-                });
-                None
+        let [a, b] = self.rules.ways;
+        let (from, to) = match side {
+            Side::A => (a, b),
+            Side::B => (b, a),
+        };
+        match (from, to) {
+            (ToneWay::Events { receive, .. }, ToneWay::Signalling) => {
+                let taken = self.take(now, receive, buf.get_mut(..len)?);
+                taken.map_or_else(
+                    |tone| {
+                        self.told = tone.map(|tone| ToldTone {
+                            owner: self.rules.owner,
+                            side,
+                            tone,
+                        });
+                        None
+                    },
+                    |()| Some(len),
+                )
             }
+            (ToneWay::Events { receive, .. }, ToneWay::Sound(g711)) => {
+                let Some(len) = self.mouth.carry(now, (g711, receive), buf, len) else {
+                    self.taken = self.taken.wrapping_add(1);
+                    return None;
+                };
+                self.close_up(buf);
+                Some(len)
+            }
+            (ToneWay::Signalling, ToneWay::Events { send, .. }) => {
+                let packet = buf.get_mut(..len)?;
+                self.substitute(now, send, packet).or(Some(len))
+            }
+            (ToneWay::Signalling, ToneWay::Sound(g711)) => {
+                self.mouth.overlay(now, g711, buf.get_mut(..len)?);
+                Some(len)
+            }
+            _ => Some(len),
         }
     }
 
-    /// Queues a digit. `false`: there are too many.
+    /// Queues a digit that came by signalling. `false`: there are too many, or no side takes it.
     pub(crate) fn push(&mut self, now: Instant, tone: Tone) -> bool {
+        let ways = self.rules.ways;
+        if !ways.contains(&ToneWay::Signalling) {
+            return false;
+        }
+        if ways.iter().any(|way| matches!(way, ToneWay::Sound(_))) {
+            return self.mouth.push(now, tone);
+        }
         let has_room = self.waiting.len() < TONES_WAITING_MAX;
         if has_room {
             self.waiting.push_back((tone, now + TONE_WAIT));
@@ -202,18 +254,25 @@ impl Tones {
         has_room
     }
 
+    /// Closes up the numbering behind packets that were taken out.
+    fn close_up(&self, packet: &mut [u8]) {
+        if self.taken != 0
+            && let Some(field) = packet.get_mut(2..4)
+            && let Ok(sequence) = <[u8; 2]>::try_from(&*field)
+        {
+            let sequence = u16::from_be_bytes(sequence).wrapping_sub(self.taken);
+            field.copy_from_slice(&sequence.to_be_bytes());
+        }
+    }
+
     /// A packet of the side that speaks RFC 4733. `Err`: it was an event and goes no further; the
     /// digit, if one has just ended.
-    fn take(&mut self, now: Instant, packet: &mut [u8]) -> Result<(), Option<Tone>> {
+    fn take(&mut self, now: Instant, receive: u8, packet: &mut [u8]) -> Result<(), Option<Tone>> {
         let Ok(header) = Header::parse(packet) else {
             return Ok(());
         };
-        if header.payload_type != self.rules.receive {
-            if self.taken != 0
-                && let Some(field) = packet.get_mut(2..4)
-            {
-                field.copy_from_slice(&header.seq.wrapping_sub(self.taken).to_be_bytes());
-            }
+        if header.payload_type != receive {
+            self.close_up(packet);
             return Ok(());
         }
         self.taken = self.taken.wrapping_add(1);
@@ -259,7 +318,7 @@ impl Tones {
     }
 
     /// A packet of the other side, in whose place a digit may go. Its length then.
-    fn substitute(&mut self, now: Instant, packet: &mut [u8]) -> Option<usize> {
+    fn substitute(&mut self, now: Instant, send: u8, packet: &mut [u8]) -> Option<usize> {
         let header = Header::parse(packet).ok()?;
         let (timestamp, ssrc) = (header.timestamp, header.ssrc.raw());
         let packet_time = self.rules.clock_rate / 50;
@@ -301,7 +360,7 @@ impl Tones {
             return None;
         };
         *first = 2 << 6;
-        *second = marker | self.rules.send & 0x7f;
+        *second = marker | send & 0x7f;
         packet
             .get_mut(4..8)?
             .copy_from_slice(&sending.start.to_be_bytes());

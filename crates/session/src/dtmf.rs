@@ -1,5 +1,5 @@
-//! Digits between a peer that sends them as telephone events (RFC 4733) and one that sends them by
-//! INFO: what each is offered, and how they are carried across.
+//! Digits between peers that convey them differently, as telephone events (RFC 4733), by INFO or as
+//! tones in G.711 sound: what each is offered, and how they are carried across.
 //!
 //! Digits are what people dial, and their secrets: nothing here prints one, and the ladder cuts them
 //! out.
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringfence_base::Instant;
 use ringfence_dialog::Owner;
-use ringfence_media::{ToldTone, Tone, ToneRules};
+use ringfence_media::{G711, ToldTone, Tone, ToneRules, ToneWay};
 use ringfence_rtp::telephone_event::event_of_digit;
 use ringfence_sdp::{Attribute, Media, MediaKind};
 use ringfence_sip::Method;
@@ -21,6 +21,8 @@ use crate::plan::Peer;
 /// How a peer sends digits and wants them (`dtmf`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dtmf {
+    /// As tones in its sound, which has to be G.711.
+    InBand,
     /// By INFO, `application/dtmf-relay` or `application/dtmf`.
     Info,
     /// Whatever it does passes as it is.
@@ -40,21 +42,19 @@ const DURATION: Duration = Duration::from_millis(160);
 const EVENTS: &str = "0-15";
 const ENCODING: &str = "telephone-event";
 
-/// The side that speaks RFC 4733 to one that speaks INFO; `None` if nothing is to be converted.
-pub(crate) fn speaker(peers: [&Peer; 2]) -> Option<Side> {
-    match peers.map(|peer| peer.policy.dtmf) {
-        [Dtmf::Rfc4733, Dtmf::Info] => Some(Side::A),
-        [Dtmf::Info, Dtmf::Rfc4733] => Some(Side::B),
-        _ => None,
-    }
+/// The ways of both sides, if digits are to be converted between them.
+pub(crate) fn conversion(peers: [&Peer; 2]) -> Option<[Dtmf; 2]> {
+    let ways = peers.map(|peer| peer.policy.dtmf);
+    let [a, b] = ways;
+    (a != b && !ways.contains(&Dtmf::Pass)).then_some(ways)
 }
 
-/// Makes an offer of `from` fit the other side's way.
-pub(crate) fn shape_offer(speaker: Side, from: Side, out: &mut Media) {
+/// Makes an offer fit the way of the peer that it goes to.
+pub(crate) fn shape_offer(towards: Dtmf, out: &mut Media) {
     if out.kind != MediaKind::Audio {
         return;
     }
-    if speaker == from {
+    if towards != Dtmf::Rfc4733 {
         remove_events(out);
     } else if events(out).is_none()
         && let Some(number) = free_payload_type(out)
@@ -66,7 +66,7 @@ pub(crate) fn shape_offer(speaker: Side, from: Side, out: &mut Media) {
 /// Makes an answer to an offer of `from` fit its way, and says what is to be converted. `offered`
 /// is the offer as it came, `sent` as it went on, `answered` the answer as it came.
 pub(crate) fn shape_answer(
-    (speaker, from): (Side, Side),
+    (ways, from): ([Dtmf; 2], Side),
     (offered, sent): (&Media, &Media),
     answered: &Media,
     out: &mut Media,
@@ -75,25 +75,55 @@ pub(crate) fn shape_answer(
     if out.kind != MediaKind::Audio {
         return None;
     }
+    let offerers = ways[from.index()];
+    if offerers != Dtmf::Rfc4733 {
+        remove_events(out);
+    }
     let clock_rate = answered
         .codecs()
         .find(|codec| !codec.is(ENCODING))?
         .clock_rate;
-    let (receive, send) = if speaker == from {
+    let numbers = if offerers == Dtmf::Rfc4733 {
         let (number, clock) = events(offered)?;
-        (clock == clock_rate).then(|| add_events(out, number))?;
-        (number, number)
+        (clock == clock_rate).then_some((number, number))
     } else {
-        remove_events(out);
-        let ((receive, clock), (send, _)) = (events(sent)?, events(answered)?);
-        (clock == clock_rate).then_some((receive, send))?
+        let both = events(sent).zip(events(answered));
+        both.and_then(|((receive, clock), (send, _))| {
+            (clock == clock_rate).then_some((receive, send))
+        })
     };
+    let way = |dtmf| match dtmf {
+        Dtmf::InBand => g711(answered).map(ToneWay::Sound),
+        Dtmf::Info => Some(ToneWay::Signalling),
+        Dtmf::Pass => None,
+        Dtmf::Rfc4733 => numbers.map(|(receive, send)| ToneWay::Events { receive, send }),
+    };
+    let [a, b] = ways.map(way);
+    let ways = [a?, b?];
+    if offerers == Dtmf::Rfc4733 {
+        let (number, _) = numbers?;
+        add_events(out, number);
+    }
     Some(ToneRules {
-        side: speaker.media_side(),
-        receive,
-        send,
+        ways,
         clock_rate,
         owner: owner.0,
+    })
+}
+
+/// The payload types of G.711, if it is what is spoken: the first codec of the answer.
+fn g711(answered: &Media) -> Option<G711> {
+    let first = answered.codecs().find(|codec| !codec.is(ENCODING))?;
+    if !first.is("PCMU") && !first.is("PCMA") {
+        return None;
+    }
+    let number = |name| {
+        let codec = answered.codecs().find(|codec| codec.is(name))?;
+        Some(codec.payload_type)
+    };
+    Some(G711 {
+        a: number("PCMA"),
+        mu: number("PCMU"),
     })
 }
 
@@ -200,7 +230,7 @@ impl Core {
         }
     }
 
-    /// Whether an INFO of `side` was a digit for a peer that speaks RFC 4733; the status for it.
+    /// Whether an INFO of `side` was a digit for a peer that knows it otherwise; the status for it.
     pub(crate) fn take_info_tone(
         &mut self,
         now: Instant,
@@ -216,7 +246,7 @@ impl Core {
         }
         let call = self.call(key)?;
         let peers = [call.peer(Side::A)?, call.peer(Side::B)?];
-        if speaker(peers) != Some(side.other()) {
+        if conversion(peers)?[side.index()] != Dtmf::Info {
             return None;
         }
         let call = self.calls.get(key.slot as usize)?;

@@ -300,7 +300,7 @@ impl Negotiation {
             .any(|line| line.stream.is_some() && line.two_way)
     }
 
-    /// Sends a digit to the side that speaks RFC 4733, if one does.
+    /// Sends a digit that came by INFO on as events or tones, if a stream takes it.
     pub(crate) fn send_tone(&self, now: Instant, plane: &mut Plane, tone: Tone) -> bool {
         self.streams()
             .any(|stream| plane.send_tone(now, stream, tone))
@@ -470,8 +470,8 @@ impl Negotiation {
         if !codecs::filter(out, &here.peer.policy.codecs, &there.peer.policy.codecs) {
             return Ok(None);
         }
-        if let Some(speaker) = dtmf::speaker(around.peers()) {
-            dtmf::shape_offer(speaker, from, out);
+        if let Some(ways) = dtmf::conversion(around.peers()) {
+            dtmf::shape_offer(ways[to.index()], out);
         }
         let Some(stream) = self.stream_of(around, index)? else {
             return Ok(None);
@@ -623,9 +623,9 @@ impl Negotiation {
             if let (Some((tag, suite, _)), Some(reply)) = (&offered.chosen, &offered.reply) {
                 out_media.set_crypto(&[Crypto::new(*tag, suite.name(), bare(&reply.to_inline()))]);
             }
-            let tones = dtmf::speaker(around.peers()).and_then(|speaker| {
+            let tones = dtmf::conversion(around.peers()).and_then(|ways| {
                 let offers = (offer_media, sent_media);
-                dtmf::shape_answer((speaker, from), offers, media, out_media, around.owner)
+                dtmf::shape_answer((ways, from), offers, media, out_media, around.owner)
             });
             // What the offerer may send is what it is told.
             let accepted = if tones.is_some() { &*out_media } else { media };

@@ -1,10 +1,12 @@
-//! Digits between a peer that sends them as telephone events and one that sends them by INFO.
+//! Digits between peers that send them as telephone events, by INFO, and as tones in their sound.
 
 mod support;
 
 use std::time::Duration;
 
-use ringfence_media::{SocketIndex, TAIL};
+use ringfence_media::{PACKET_MAX, SocketIndex, TAIL};
+use ringfence_rtp::dtmf::SoundReader;
+use ringfence_rtp::g711::{decode_ulaw, encode_ulaw};
 use ringfence_rtp::telephone_event::TelephoneEvent;
 use ringfence_session::dtmf::Dtmf;
 use ringfence_sip::HeaderName;
@@ -63,7 +65,7 @@ fn packet(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Ve
 
 fn send(world: &mut World, from: &str, socket: u32, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut buf = bytes.to_vec();
-    buf.resize(bytes.len() + TAIL, 0);
+    buf.resize(PACKET_MAX + TAIL, 0);
     let now = world.now;
     let plane = world.core.media_mut();
     let socket = SocketIndex::new(socket);
@@ -287,4 +289,221 @@ fn peers_of_one_way_pass_their_digits_as_they_are() {
     let bytes = packet(101, 1, 160, &event(1, true, 800));
     let sent = send(&mut world, "198.51.100.21:7000", socket, &bytes);
     assert_eq!(sent, Some(bytes));
+}
+
+/// The carrier does it so, the PBX knows tones only.
+fn tones_inside(carrier: Dtmf) -> World {
+    World::with(|plan| {
+        plan.peers[0].policy.dtmf = carrier;
+        plan.peers[1].policy.dtmf = Dtmf::InBand;
+    })
+}
+
+/// What somebody hears: the sound of packets that follow each other without a gap, of one sender.
+#[derive(Default)]
+struct Hearing {
+    last: Option<(u16, u32)>,
+    sound: Vec<i16>,
+}
+
+impl Hearing {
+    #[track_caller]
+    fn hear(&mut self, packet: &[u8]) {
+        assert_eq!(
+            (packet[0], packet[1], &packet[8..12]),
+            (0x80, 0, &[0, 0, 0, 9][..])
+        );
+        let sequence = u16::from_be_bytes([packet[2], packet[3]]);
+        let timestamp = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+        if let Some((last, expected)) = self.last {
+            assert_eq!((sequence, timestamp), (last.wrapping_add(1), expected));
+        }
+        let samples = packet.len() - 12;
+        self.last = Some((sequence, timestamp + samples as u32));
+        self.sound
+            .extend(packet[12..].iter().map(|byte| decode_ulaw(*byte)));
+    }
+
+    fn digits(&self) -> String {
+        let mut reader = SoundReader::default();
+        self.sound
+            .iter()
+            .filter_map(|it| reader.read(*it))
+            .collect()
+    }
+
+    /// Milliseconds of tones and of silence, one after the other.
+    fn lengths(&self) -> Vec<usize> {
+        let loud: Vec<bool> = self
+            .sound
+            .chunks(40)
+            .map(|chunk| chunk.iter().any(|it| it.abs() > 1_000))
+            .collect();
+        loud.chunk_by(|one, other| one == other)
+            .map(|run| run.len() * 5)
+            .collect()
+    }
+}
+
+/// The packets of one event of a sender that sends no sound meanwhile.
+fn pressed(start: u32, digit: u8, milliseconds: u16) -> Vec<(u8, u32, Vec<u8>)> {
+    let total = milliseconds * 8;
+    let durations = (1..).map(|n| n * 160).take_while(|it| *it < total);
+    let going = durations.map(|duration| (false, duration));
+    going
+        .chain([(true, total); 3])
+        .map(|(end, duration)| (101, start, event(digit, end, duration).to_vec()))
+        .collect()
+}
+
+fn silence(start: u32, packets: u32) -> Vec<(u8, u32, Vec<u8>)> {
+    let packet = |n| (0, start + n * 160, vec![0xff; 160]);
+    (0..packets).map(packet).collect()
+}
+
+/// What the PBX hears of what the carrier sends.
+fn heard_inside(world: &mut World, ok: &Sent, sent: &[(u8, u32, Vec<u8>)]) -> Hearing {
+    let mut hearing = Hearing::default();
+    let sequences = (0..).map(|n: u16| n.wrapping_add(65_530));
+    for ((kind, timestamp, payload), sequence) in sent.iter().zip(sequences) {
+        let bytes = packet(*kind, sequence, *timestamp, payload);
+        if let Some(sent) = from_carrier(world, ok, &bytes) {
+            hearing.hear(&sent);
+        }
+        world.pass(Duration::from_millis(20));
+    }
+    hearing
+}
+
+#[test]
+fn telephone_events_go_on_as_tones_rfc4733_2_5_2() {
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, invite, ok) = call(&mut world);
+    assert!(!invite.body().contains("telephone-event"));
+    assert!(ok.body().contains("RTP/AVP 0 101\r\n"), "{}", ok.text);
+    let sent = [
+        silence(0, 5),
+        pressed(800, 5, 100),
+        silence(1_600, 10),
+        pressed(3_200, 11, 200),
+        silence(4_800, 10),
+    ]
+    .concat();
+    let hearing = heard_inside(&mut world, &ok, &sent[..6]);
+    assert_eq!(hearing.lengths(), [100, 20], "without delay");
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, _, ok) = call(&mut world);
+    let hearing = heard_inside(&mut world, &ok, &sent);
+    assert_eq!(hearing.digits(), "5#");
+    assert_eq!(hearing.lengths(), [100, 100, 200, 200, 200]);
+    world.nothing_sent();
+}
+
+#[test]
+fn short_events_are_long_tones_and_apart_q24() {
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, _, ok) = call(&mut world);
+    let sent = [
+        silence(0, 1),
+        pressed(160, 1, 40),
+        silence(480, 1),
+        pressed(640, 1, 40),
+        silence(960, 20),
+    ]
+    .concat();
+    let hearing = heard_inside(&mut world, &ok, &sent);
+    assert_eq!(hearing.digits(), "11");
+    assert_eq!(hearing.lengths()[..4], [20, 70, 50, 70]);
+}
+
+#[test]
+fn a_sender_of_events_and_sound_is_heard_once() {
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, _, ok) = call(&mut world);
+    let loud: Vec<_> = silence(160, 5)
+        .into_iter()
+        .map(|(kind, at, _)| (kind, at, vec![encode_ulaw(9_000); 160]))
+        .collect();
+    let events = pressed(160, 9, 100);
+    let mut sent = silence(0, 1);
+    for (event, sound) in events.iter().zip(&loud) {
+        sent.extend([event.clone(), sound.clone()]);
+    }
+    sent.extend_from_slice(&events[5..]);
+    sent.extend(silence(960, 10));
+    let hearing = heard_inside(&mut world, &ok, &sent);
+    assert_eq!(hearing.digits(), "9");
+    assert_eq!(hearing.lengths(), [20, 100, 200]);
+}
+
+#[test]
+fn a_tone_has_no_hole_where_events_were_lost() {
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, _, ok) = call(&mut world);
+    let mut events = pressed(160, 3, 120);
+    events.drain(2..4);
+    let sent = [silence(0, 1), events, silence(1_120, 10)].concat();
+    let hearing = heard_inside(&mut world, &ok, &sent);
+    assert_eq!(hearing.lengths(), [20, 120, 200]);
+    assert_eq!(hearing.digits(), "3");
+}
+
+#[test]
+fn a_digit_that_lost_its_ends_does_not_sound_for_ever() {
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, _, ok) = call(&mut world);
+    let mut events = pressed(160, 3, 100);
+    events.truncate(3);
+    let sent = [silence(0, 1), events, silence(640, 20)].concat();
+    let hearing = heard_inside(&mut world, &ok, &sent);
+    assert_eq!(hearing.lengths()[..2], [20, 120]);
+    assert_eq!(hearing.digits(), "3");
+}
+
+#[test]
+fn an_info_goes_on_as_tones_q23() {
+    let mut world = World::with(|plan| {
+        plan.peers[0].policy.dtmf = Dtmf::InBand;
+        plan.peers[1].policy.dtmf = Dtmf::Info;
+    });
+    let (_, invite, ok) = call(&mut world);
+    assert!(!invite.body().contains("telephone-event"));
+    assert!(!ok.body().contains("telephone-event"), "{}", ok.text);
+    for (cseq, digit) in [(1, "7"), (2, "D")] {
+        let body = format!("Signal={digit}\r\nDuration=100\r\n");
+        world.deliver(PBX, &info(&invite, cseq, "application/dtmf-relay", &body));
+        world.take(PBX, "200");
+    }
+    world.nothing_sent();
+    let mut hearing = Hearing::default();
+    for n in 0..30 {
+        let bytes = packet(0, n, u32::from(n) * 160, &[0xff; 160]);
+        hearing.hear(&from_pbx(&mut world, &invite, &bytes).unwrap());
+    }
+    assert_eq!(hearing.digits(), "7D");
+    assert_eq!(hearing.lengths()[..3], [100, 50, 100]);
+}
+
+#[test]
+fn tones_need_g711() {
+    let mut world = World::with(|plan| {
+        plan.peers[0].policy.dtmf = Dtmf::InBand;
+        plan.peers[1].policy.dtmf = Dtmf::Info;
+    });
+    let mut caller = Caller::new(CARRIER, "+13305550100");
+    let other = |host: &str, port| sound(host, port).replace("AVP 0", "AVP 18");
+    world.deliver(
+        CARRIER,
+        &caller.request("INVITE", Some(&other("198.51.100.21", 7000))),
+    );
+    world.take(CARRIER, "100");
+    let invite = world.take(PBX, "INVITE");
+    let answer = other("192.0.2.11", 9000);
+    world.deliver(PBX, &invite.answer("200 OK", PBX, Some(&answer)));
+    world.take(PBX, "ACK");
+    let ok = world.take(CARRIER, "200");
+    caller.learn(&ok);
+    world.deliver(CARRIER, &caller.request("ACK", None));
+    world.deliver(PBX, &info(&invite, 1, "application/dtmf", "7"));
+    world.take(PBX, "503");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ringfence_base::net::Transport;
+use ringfence_session::dtmf::Dtmf;
 use ringfence_session::plan::{MediaPolicy, PeerKind};
 
 use ringfence_session::numbering::E164;
@@ -271,6 +272,19 @@ fn check_peer(report: &mut Report<'_>, config: &Config, peer: &Peer) {
             peer.uri.transport.via_name()
         );
         report.warning(&key("media"), message, "write ;transport=tls in peer");
+    }
+    let is_g711 = |codec: &String| {
+        ["PCMU", "PCMA"]
+            .iter()
+            .any(|it| codec.eq_ignore_ascii_case(it))
+    };
+    let codecs = &peer.policy.codecs;
+    if peer.policy.dtmf == Dtmf::InBand && !codecs.is_empty() && !codecs.iter().any(is_g711) {
+        report.error(
+            &key("dtmf"),
+            "is \"in-band\", which needs G.711, and codecs has none",
+            "add \"PCMU\" or \"PCMA\" to codecs, or write dtmf = \"rfc4733\"",
+        );
     }
     let plain = peer.media == MediaPolicy::Rtp
         && (report.good(&key("media")) || !report.has(&key("media")));

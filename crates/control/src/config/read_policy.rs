@@ -34,10 +34,11 @@ pub(crate) const CALLING_NUMBER: [(&str, CallingNumber); 3] = [
 ];
 
 /// The words of `dtmf`.
-pub(crate) const DTMF: [(&str, Dtmf); 3] = [
+pub(crate) const DTMF: [(&str, Dtmf); 4] = [
     ("pass", Dtmf::Pass),
     ("rfc4733", Dtmf::Rfc4733),
     ("info", Dtmf::Info),
+    ("in-band", Dtmf::InBand),
 ];
 
 /// The words of `diversion`.

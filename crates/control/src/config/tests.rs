@@ -63,6 +63,15 @@ pub(crate) fn check(from: &str, to: &str, expected: &str) {
 }
 
 #[test]
+fn tones_in_the_sound_need_g711() {
+    check(
+        "[pbx.main]",
+        "[pbx.main]\ncodecs = [\"G722\"]\ndtmf = \"in-band\"",
+        "needs G.711",
+    );
+}
+
+#[test]
 fn the_documented_configuration_loads_without_a_warning() {
     let (result, folder) = read_text(DOCUMENTED);
     let loaded = result.unwrap();

@@ -10,7 +10,7 @@ use ringfence_sdp::{Attribute, Direction, Media, MediaKind, Origin, SessionDescr
 
 use super::{Crypto, Negotiation, Pending, Surroundings, bare, described, point_to_us, rekey};
 use crate::call::Side;
-use crate::dtmf;
+use crate::dtmf::{self, Dtmf};
 use ringfence_media::{Framing, LatchPolicy, SideConfig};
 
 /// The answer to a caller, and what follows from it.
@@ -42,8 +42,9 @@ impl Negotiation {
         around: &mut Surroundings<'_>,
         owner: u64,
     ) -> Option<AnsweredHere> {
-        // Events that the callee knows as INFO only are the caller's all the same.
-        let converted = dtmf::speaker(around.peers()) == Some(Side::A);
+        // Events that the callee knows otherwise are the caller's all the same.
+        let converted =
+            dtmf::conversion(around.peers()).is_some_and(|ways| ways[0] == Dtmf::Rfc4733);
         let voice = find_voice(self.pending.as_deref()?, converted)?;
         let stream = self.lines.get(voice.index)?.stream?;
         let pending = self.pending.take()?;
