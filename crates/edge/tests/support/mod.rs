@@ -22,6 +22,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// the very threads that are waited for.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
+/// Where agents have their sound: below the ports that a host gives to whoever asks for any, which some
+/// take on all addresses.
+pub const AGENT_MEDIA: u16 = 20_000;
+
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 /// Three addresses: the edge's, the carrier's, the PBX's.
@@ -165,7 +169,7 @@ pub struct Agent {
 
 impl Agent {
     pub fn bind(ip: IpAddr) -> Agent {
-        Agent::bind_at(SocketAddr::new(ip, 5060), SocketAddr::new(ip, 40_000))
+        Agent::bind_at(SocketAddr::new(ip, 5060), SocketAddr::new(ip, AGENT_MEDIA))
     }
 
     pub fn bind_at(signalling: SocketAddr, media: SocketAddr) -> Agent {

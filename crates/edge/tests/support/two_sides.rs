@@ -29,7 +29,7 @@ impl Side {
         Side {
             edge: SocketAddr::new(edge, port),
             peer: SocketAddr::new(peer, 5060),
-            rtp: SocketAddr::new(peer, 40_000),
+            rtp: SocketAddr::new(peer, super::AGENT_MEDIA),
             media: SocketAddr::new(edge, 30_000 + (port - 5060) * 100),
             transport,
         }
