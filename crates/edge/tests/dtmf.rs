@@ -4,9 +4,9 @@ mod support;
 
 use std::net::SocketAddr;
 
-use ringfence_rtp::g711::decode_ulaw;
+use ringfence_rtp::g711::{decode_ulaw, encode_ulaw};
 use ringfence_rtp::telephone_event::TelephoneEvent;
-use ringfence_rtp::tone::dtmf_digit;
+use ringfence_rtp::tone::{Tone, dtmf_digit};
 use support::{Agent, CallFacts, Net, Setup, media_address};
 
 /// The carrier speaks RFC 4733, the PBX knows tones only.
@@ -20,7 +20,6 @@ struct Scene {
 struct Call {
     facts: CallFacts,
     towards_pbx: SocketAddr,
-    #[expect(dead_code, reason = "until tones are heard")]
     towards_carrier: SocketAddr,
 }
 
@@ -133,5 +132,36 @@ fn keys_of_the_carrier_reach_the_phone_system_as_tones_rfc4733_2_5_2() {
         let expected = (5..10).contains(&n).then_some('5');
         assert_eq!(dtmf_digit(&sound, 8_000), expected, "{n}");
     }
+    scene.hang_up(&call);
+}
+
+#[test]
+fn tones_of_the_phone_system_reach_the_carrier_as_events_rfc4733_2_5_1() {
+    let scene = Scene::open();
+    let call = scene.call();
+    let mut sound = vec![0; 800];
+    for digit in ['4', '2'] {
+        let [low, high] = Tone::dtmf(digit, 6_000, 8_000).unwrap();
+        sound.extend(low.zip(high).map(|(low, high)| low + high).take(800));
+        sound.extend([0; 1_600]);
+    }
+    let mut told = Vec::new();
+    let mut loud = 0;
+    for (chunk, n) in sound.chunks(160).zip(1_u16..) {
+        let payload: Vec<u8> = chunk.iter().map(|it| encode_ulaw(*it)).collect();
+        let bytes = packet(0, n, u32::from(n) * 160, &payload);
+        scene.pbx.rtp.send_to(&bytes, call.towards_carrier).unwrap();
+        let passed = received(&scene.carrier);
+        assert_eq!(passed[2..4], n.to_be_bytes());
+        if passed[1] & 0x7f == 101 {
+            let event = TelephoneEvent::parse(&passed[12..]).unwrap();
+            told.extend(event.digit().filter(|_| passed[1] & 0x80 != 0));
+        } else {
+            let is_loud = |byte: &&u8| decode_ulaw(**byte).abs() > 500;
+            loud += passed[12..].iter().filter(is_loud).count();
+        }
+    }
+    assert_eq!(told, ['4', '2']);
+    assert!(loud <= 2 * 23 * 8, "{loud} samples of tones went on");
     scene.hang_up(&call);
 }

@@ -226,7 +226,7 @@ impl Plane {
         stream_mut(&mut self.streams, id).is_some_and(|stream| stream.send_tone(now, tone))
     }
 
-    /// The next digit that a side sent by RFC 4733 to one that does not speak it. Poll it after
+    /// The next digit that a side sent by RFC 4733, or as tones, to one that knows digits by signalling only. Poll it after
     /// [`Plane::handle_packet`]; of what is not fetched, the newest is lost.
     pub fn told_tone(&mut self) -> Option<ToldTone> {
         self.told.pop_front()
@@ -311,14 +311,13 @@ impl Plane {
                 None
             }
             Ok(Passed::Kept) => {
-                if let Some(told) = stream.take_told()
-                    && self.told.len() < TONES_TOLD_MAX
-                {
-                    self.told.push_back(told);
-                }
+                keep_told(stream, &mut self.told);
                 None
             }
             Ok(Passed::On(relayed)) => {
+                if stream.has_tones() {
+                    keep_told(stream, &mut self.told);
+                }
                 self.counters
                     .count_forward(relayed.component, relayed.forward.len);
                 if let Some(fast) = self.fast.as_deref_mut()
@@ -460,6 +459,16 @@ impl Socket {
 }
 
 /// Takes a stream back from the fast path, if it was there.
+/// Keeps the digit that the last packet of a stream ended, if there is room.
+#[cold]
+fn keep_told(stream: &mut Stream, kept: &mut VecDeque<ToldTone>) {
+    if let Some(told) = stream.take_told()
+        && kept.len() < TONES_TOLD_MAX
+    {
+        kept.push_back(told);
+    }
+}
+
 fn withdraw(stream: &mut Stream, fast: &mut Option<Box<dyn FastPath>>, counters: &mut Counters) {
     if let Some(fast) = fast {
         count_fast(counters, &stream.withdraw(&mut **fast));

@@ -216,6 +216,12 @@ impl Stream {
             .is_some_and(|tones| tones.push(now, tone))
     }
 
+    /// Whether digits are converted.
+    #[inline]
+    pub(crate) const fn has_tones(&self) -> bool {
+        self.tones.is_some()
+    }
+
     /// The digit that the last packet ended.
     #[cold]
     pub(crate) fn take_told(&mut self) -> Option<ToldTone> {

@@ -24,7 +24,7 @@ use ringfence_rtp::telephone_event::{LAST_DTMF, PAYLOAD_LEN, TelephoneEvent};
 
 pub use in_band::G711;
 
-use in_band::Mouth;
+use in_band::{Listener, Mouth};
 
 use crate::config::Side;
 
@@ -150,6 +150,8 @@ pub(crate) struct Tones {
     last_timestamp: Option<u32>,
     /// Tones towards the side that knows digits as sound.
     mouth: Mouth,
+    /// Tones of that side.
+    listener: Listener,
 }
 
 /// An event that comes in.
@@ -170,6 +172,8 @@ struct Sending {
     /// Duration that the end was sent with.
     ended_at: u16,
     ssrc: u32,
+    /// It is a tone that goes on.
+    is_held: bool,
 }
 
 impl Tones {
@@ -185,6 +189,7 @@ impl Tones {
             pause_until: None,
             last_timestamp: None,
             mouth: Mouth::default(),
+            listener: Listener::default(),
         }
     }
 
@@ -234,7 +239,56 @@ impl Tones {
                 self.mouth.overlay(now, g711, buf.get_mut(..len)?);
                 Some(len)
             }
+            (ToneWay::Sound(g711), ToneWay::Events { send, .. }) => {
+                let packet = buf.get_mut(..len)?;
+                if let Some(ended) = self.listen(now, g711, packet) {
+                    self.let_go(ended);
+                }
+                self.substitute(now, send, packet).or(Some(len))
+            }
+            (ToneWay::Sound(g711), ToneWay::Signalling) => {
+                let ended = self.listen(now, g711, buf.get_mut(..len)?);
+                let tone = ended.filter(|_| self.may_tell(now));
+                self.told = tone.map(|tone| ToldTone {
+                    owner: self.rules.owner,
+                    side,
+                    tone,
+                });
+                self.waiting.clear();
+                Some(len)
+            }
             _ => Some(len),
+        }
+    }
+
+    /// Takes tones out of a packet of sound; a digit that begins waits to be sent. The digit that is
+    /// over with it.
+    fn listen(&mut self, now: Instant, g711: G711, packet: &mut [u8]) -> Option<Tone> {
+        let told = self.listener.listen(g711, packet);
+        if let Some(event) = told.began {
+            if self.mouth.echoes(now, event) {
+                self.listener.forget();
+            } else if let Some(tone) = Tone::new(event, DURATION_MIN)
+                && self.waiting.len() < TONES_WAITING_MAX
+            {
+                self.waiting.push_back((tone, now + TONE_WAIT));
+            }
+        }
+        told.ended
+    }
+
+    /// The key of the tone that was heard last is let go.
+    fn let_go(&mut self, tone: Tone) {
+        match self.sending.as_mut().filter(|sending| sending.is_held) {
+            Some(sending) => (sending.total, sending.is_held) = (0, false),
+            // It has not been begun yet: it will last as long.
+            None => {
+                if let Some((waiting, _)) = self.waiting.back_mut()
+                    && waiting.event == tone.event
+                {
+                    *waiting = tone;
+                }
+            }
         }
     }
 
@@ -308,13 +362,21 @@ impl Tones {
         let clock_rate = self.rules.clock_rate.max(1);
         let heard = self.heard.as_mut().filter(|heard| !heard.told)?;
         heard.told = true;
-        if self.last_told.is_some_and(|last| now < last + TOLD_EVERY) {
+        let (event, duration) = (heard.event, heard.duration);
+        if !self.may_tell(now) {
             return None;
         }
-        let millis = u64::from(heard.duration) * 1_000 / u64::from(clock_rate);
-        let tone = Tone::new(heard.event, Duration::from_millis(millis))?;
-        self.last_told = Some(now);
-        Some(tone)
+        let millis = u64::from(duration) * 1_000 / u64::from(clock_rate);
+        Tone::new(event, Duration::from_millis(millis))
+    }
+
+    /// Whether it is long enough since a digit was told.
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let may = self.last_told.is_none_or(|last| now >= last + TOLD_EVERY);
+        if may {
+            self.last_told = Some(now);
+        }
+        may
     }
 
     /// A packet of the other side, in whose place a digit may go. Its length then.
@@ -391,6 +453,9 @@ impl Tones {
         }
         let (tone, _) = self.waiting.pop_front()?;
         let ticks = tone.duration.as_millis() as u32 * (self.rules.clock_rate / 1_000);
+        // A tone that is still heard lasts until it is not, or for as long as one event can tell.
+        let is_held = self.waiting.is_empty() && self.listener.is_on();
+        let ticks = if is_held { u16::MAX.into() } else { ticks };
         Some(Sending {
             event: tone.event,
             start: timestamp,
@@ -399,6 +464,7 @@ impl Tones {
             ends_left: ENDS,
             ended_at: 0,
             ssrc,
+            is_held,
         })
     }
 }

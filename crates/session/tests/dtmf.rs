@@ -8,6 +8,7 @@ use ringfence_media::{PACKET_MAX, SocketIndex, TAIL};
 use ringfence_rtp::dtmf::SoundReader;
 use ringfence_rtp::g711::{decode_ulaw, encode_ulaw};
 use ringfence_rtp::telephone_event::TelephoneEvent;
+use ringfence_rtp::tone::Tone;
 use ringfence_session::dtmf::Dtmf;
 use ringfence_sip::HeaderName;
 use support::*;
@@ -506,4 +507,147 @@ fn tones_need_g711() {
     world.deliver(CARRIER, &caller.request("ACK", None));
     world.deliver(PBX, &info(&invite, 1, "application/dtmf", "7"));
     world.take(PBX, "503");
+}
+
+/// The sound of keys and of pauses: which, and for how many milliseconds.
+fn dialled(keys: &[(char, usize)]) -> Vec<i16> {
+    let sound = |(key, milliseconds): &(char, usize)| -> Vec<i16> {
+        match Tone::dtmf(*key, 6_000, 8_000) {
+            Some([low, high]) => low
+                .zip(high)
+                .map(|(one, other)| one + other)
+                .take(milliseconds * 8)
+                .collect(),
+            None => vec![0; milliseconds * 8],
+        }
+    };
+    keys.iter().flat_map(sound).collect()
+}
+
+/// What the carrier gets when the PBX sends this sound, packet by packet.
+fn sent_outside(world: &mut World, invite: &Sent, sound: &[i16]) -> Vec<Vec<u8>> {
+    let mut sent = Vec::new();
+    for (chunk, n) in sound.chunks(160).zip(0_u16..) {
+        let payload: Vec<u8> = chunk.iter().map(|it| encode_ulaw(*it)).collect();
+        let bytes = packet(0, n, u32::from(n) * 160, &payload);
+        let passed = from_pbx(world, invite, &bytes).unwrap();
+        assert_eq!(passed[2..4], n.to_be_bytes(), "the numbering goes on");
+        sent.push(passed);
+        world.pass(Duration::from_millis(20));
+    }
+    sent
+}
+
+/// Digit and duration in milliseconds of each event that ended, and how many milliseconds of
+/// sound were loud.
+fn events_of(sent: &[Vec<u8>]) -> (Vec<(char, u16)>, usize) {
+    let (mut events, mut loud, mut last) = (Vec::new(), 0, None);
+    for packet in sent {
+        if packet[1] & 0x7f != 101 {
+            let is_loud = |byte: &&u8| decode_ulaw(**byte).abs() > 500;
+            loud += packet[12..].iter().filter(is_loud).count();
+            continue;
+        }
+        let event = TelephoneEvent::parse(&packet[12..]).unwrap();
+        let start = packet[4..8].to_vec();
+        if event.end && last.as_ref() != Some(&start) {
+            events.push((event.digit().unwrap(), event.duration / 8));
+            last = Some(start);
+        }
+    }
+    (events, loud / 8)
+}
+
+#[test]
+fn tones_go_on_as_telephone_events_rfc4733_2_5_1() {
+    for offset in [0, 3, 7, 11, 17] {
+        let mut world = tones_inside(Dtmf::Rfc4733);
+        let (_, invite, _) = call(&mut world);
+        let keys = [
+            (' ', 100 + offset),
+            ('5', 100),
+            (' ', 200),
+            ('#', 240),
+            (' ', 300),
+        ];
+        let sent = sent_outside(&mut world, &invite, &dialled(&keys));
+        let (events, leaked) = events_of(&sent);
+        let told: String = events.iter().map(|(digit, _)| digit).collect();
+        assert_eq!(told, "5#");
+        for ((_, lasted), pressed) in events.iter().zip([100, 240]) {
+            assert!(lasted.abs_diff(pressed) <= 40, "{lasted} for {pressed}");
+        }
+        assert!(leaked <= 2 * 23, "{leaked} ms of tones went on");
+        world.nothing_sent();
+    }
+}
+
+#[test]
+fn keys_that_are_pressed_fast_are_all_told_q24() {
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, invite, _) = call(&mut world);
+    let keys: Vec<_> = "3305550142"
+        .chars()
+        .flat_map(|key| [(key, 50), (' ', 50)])
+        .chain([(' ', 1_500)])
+        .collect();
+    let sent = sent_outside(&mut world, &invite, &dialled(&keys));
+    let (events, _) = events_of(&sent);
+    let told: String = events.iter().map(|(digit, _)| digit).collect();
+    assert_eq!(told, "3305550142");
+}
+
+#[test]
+fn tones_go_on_as_info() {
+    let mut world = tones_inside(Dtmf::Info);
+    let (_, invite, _) = call(&mut world);
+    let keys = [(' ', 100), ('5', 100), (' ', 100), ('*', 200), (' ', 100)];
+    let sent = sent_outside(&mut world, &invite, &dialled(&keys));
+    let (events, leaked) = events_of(&sent);
+    assert_eq!(events, []);
+    assert!(leaked <= 2 * 23, "{leaked} ms of tones went on");
+    for (signal, pressed) in [("5", 100_u16), ("*", 200)] {
+        let info = world.take(CARRIER, "INFO");
+        let prefix = format!("Signal={signal}\r\nDuration=");
+        let lasted = info
+            .body()
+            .strip_prefix(&prefix)
+            .unwrap()
+            .trim()
+            .parse::<u16>();
+        assert!(lasted.unwrap().abs_diff(pressed) <= 30, "{}", info.body());
+        world.deliver(CARRIER, &info.answer("200 OK", CARRIER, None));
+    }
+    world.nothing_sent();
+}
+
+#[test]
+fn sound_that_is_no_digit_passes_as_it_is() {
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, invite, _) = call(&mut world);
+    let ringing: Vec<i16> = Tone::new(440.0, 6_000, 8_000)
+        .zip(Tone::new(480.0, 6_000, 8_000))
+        .map(|(one, other)| one + other)
+        .take(8_000)
+        .collect();
+    let sent = sent_outside(&mut world, &invite, &ringing);
+    let passed: Vec<u8> = sent
+        .iter()
+        .flat_map(|packet| packet[12..].to_vec())
+        .collect();
+    let expected: Vec<u8> = ringing.iter().map(|it| encode_ulaw(*it)).collect();
+    assert_eq!(passed, expected);
+}
+
+#[test]
+fn the_echo_of_a_tone_is_no_digit() {
+    let mut world = tones_inside(Dtmf::Rfc4733);
+    let (_, invite, ok) = call(&mut world);
+    let sent = [silence(0, 1), pressed(160, 5, 100)].concat();
+    heard_inside(&mut world, &ok, &sent);
+    let keys = [(' ', 40), ('5', 100), (' ', 100), ('6', 100), (' ', 200)];
+    let sent = sent_outside(&mut world, &invite, &dialled(&keys));
+    let (events, _) = events_of(&sent);
+    let told: String = events.iter().map(|(digit, _)| digit).collect();
+    assert_eq!(told, "6");
 }

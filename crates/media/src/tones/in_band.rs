@@ -1,4 +1,5 @@
-//! Digits as tones in the sound (ITU-T Q.23), put there for a side that knows them by no other way.
+//! Digits as tones in the sound (ITU-T Q.23), put there for a side that knows them by no other way,
+//! and taken out of what it sends.
 //!
 //! Tones take the place of G.711 sound sample by sample; the source, the numbering and the clock
 //! stay those of the sender. A sender of telephone events (RFC 4733 §2.5.1) sends them instead of
@@ -7,15 +8,23 @@
 //! lasts as long as the event, but [`TONE_MIN`] at least, and silence follows it, so that Q.24
 //! receivers tell two digits apart.
 //!
+//! Tones are heard by [`SoundReader`]: a digit is sure after 26 to 38 ms. From the packet on in which
+//! a tone may have begun, silence takes the place of the sound, so no more than 23 ms of it leak:
+//! less than what a Q.24 receiver may take for a digit. Speech that is like a tone for a moment loses a
+//! packet. The echo of a tone that was put in is no digit.
+//!
 //! What it does not do is cut an event short that lost its ends: it goes on for [`GRACE`].
 
 use std::collections::VecDeque;
 use std::iter::Zip;
+use std::time::Duration;
 
 use ringfence_base::Instant;
-use ringfence_rtp::dtmf::EventReader;
-use ringfence_rtp::g711::{ALAW_SILENCE, CLOCK_RATE, ULAW_SILENCE, encode_alaw, encode_ulaw};
-use ringfence_rtp::telephone_event::{LAST_DTMF, TelephoneEvent};
+use ringfence_rtp::dtmf::{BLOCK, EventReader, SoundReader};
+use ringfence_rtp::g711::{
+    ALAW_SILENCE, CLOCK_RATE, ULAW_SILENCE, decode_alaw, decode_ulaw, encode_alaw, encode_ulaw,
+};
+use ringfence_rtp::telephone_event::{LAST_DTMF, TelephoneEvent, event_of_digit};
 use ringfence_rtp::{Header, tone};
 
 use super::{HEADER_LEN, TONE_WAIT, TONES_WAITING_MAX, Tone};
@@ -45,6 +54,14 @@ const CARRIED_MAX: u32 = 60 * MILLISECOND;
 const PACKET: u32 = 20 * MILLISECOND;
 /// An event that begins so far back is not new sound but the sound's that is already sent: 1 s.
 const OVERLAP_MAX: u32 = CLOCK_RATE;
+/// How long after a tone its echo may come.
+const ECHO: Duration = Duration::from_millis(500);
+/// A gap of so many samples at most is taken for lost packets, and for silence.
+const GAP_MAX: u32 = 60 * MILLISECOND;
+/// Samples of a digit before it is sure.
+const SURE_AFTER: u32 = 2 * BLOCK as u32;
+/// Samples behind a digit before its end is sure.
+const OVER_AFTER: u32 = 3 * BLOCK as u32;
 /// Peak of the low tone, -8 dBm0.
 const LOW_PEAK: i16 = 8_911;
 /// Peak of the high tone, -6 dBm0: lines damp high tones more.
@@ -101,6 +118,12 @@ impl Mouth {
             event: None,
             until: now + TONE_WAIT,
         })
+    }
+
+    /// Whether this digit was put in so lately that it may come back as an echo.
+    pub(super) fn echoes(&self, now: Instant, event: u8) -> bool {
+        let said = self.player.said;
+        said.is_some_and(|(said, at)| said == event && now.saturating_since(at) < ECHO)
     }
 
     /// A packet of a sender whose digits come by signalling.
@@ -251,8 +274,112 @@ impl Heard {
     }
 }
 
+/// Takes digits out of the sound of one side.
+#[derive(Default)]
+pub(super) struct Listener {
+    reader: SoundReader,
+    ssrc: Option<u32>,
+    /// Timestamp of the sample that comes next.
+    expected: Option<u32>,
+    /// The digit that is on: its event code, and for how many samples.
+    on: Option<(u8, u32)>,
+}
+
+/// What a packet of sound told.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Event code of the digit that began.
+    pub(super) began: Option<u8>,
+    /// The digit that is over.
+    pub(super) ended: Option<Tone>,
+}
+
+impl Listener {
+    /// A packet of the side. Where there is, or may be, a tone in it, it is silence afterwards.
+    pub(super) fn listen(&mut self, g711: G711, packet: &mut [u8]) -> Told {
+        let mut told = Told::default();
+        let Ok(header) = Header::parse(packet) else {
+            return told;
+        };
+        let law = g711.law(header.payload_type);
+        let sound = packet.get_mut(usize::from(header.header_len)..);
+        let (Some(law), Some(sound), false) = (law, sound, header.padding) else {
+            return told;
+        };
+        let was_on = self.reader.on().is_some();
+        if self.follows(&header, sound.len() as u32, &mut told) {
+            for byte in &*sound {
+                let sample = match law {
+                    Law::A => decode_alaw(*byte),
+                    Law::Mu => decode_ulaw(*byte),
+                };
+                self.read(sample, &mut told);
+            }
+        }
+        if was_on || self.reader.suspects() {
+            sound.fill(silence(law));
+        }
+        told
+    }
+
+    /// Whether a digit is on.
+    pub(super) const fn is_on(&self) -> bool {
+        self.on.is_some()
+    }
+
+    /// The digit that is on is none.
+    pub(super) const fn forget(&mut self) {
+        self.on = None;
+    }
+
+    /// Finds a packet's place. `false`: it is late, its place is past.
+    fn follows(&mut self, header: &Header, samples: u32, told: &mut Told) -> bool {
+        let is_same = self.ssrc.replace(header.ssrc.raw()) == Some(header.ssrc.raw());
+        let expected = self.expected.filter(|_| is_same);
+        let gap = expected.map(|at| header.timestamp.wrapping_sub(at));
+        if gap.is_some_and(|gap| gap > u32::MAX / 2) {
+            return false;
+        }
+        match gap {
+            Some(gap @ 0..=GAP_MAX) => {
+                for _ in 0..gap {
+                    self.read(0, told);
+                }
+            }
+            _ => {
+                self.reader.interrupt();
+                self.end(0, told);
+            }
+        }
+        self.expected = Some(header.timestamp.wrapping_add(samples));
+        true
+    }
+
+    fn read(&mut self, sample: i16, told: &mut Told) {
+        let begins = self.reader.read(sample).and_then(event_of_digit);
+        if let Some((_, samples)) = &mut self.on {
+            *samples = samples.saturating_add(1);
+        }
+        if let Some(event) = begins {
+            self.end(SURE_AFTER, told);
+            self.on = Some((event, SURE_AFTER));
+            told.began = Some(event);
+        } else if self.reader.on().is_none() {
+            self.end(OVER_AFTER, told);
+        }
+    }
+
+    /// The digit that is on has been over for so many samples.
+    fn end(&mut self, over_for: u32, told: &mut Told) {
+        if let Some((event, samples)) = self.on.take() {
+            let millis = samples.saturating_sub(over_for) / MILLISECOND;
+            told.ended = Tone::new(event, Duration::from_millis(millis.into()));
+        }
+    }
+}
+
 /// The byte of silence.
-pub(super) const fn silence(law: Law) -> u8 {
+const fn silence(law: Law) -> u8 {
     match law {
         Law::A => ALAW_SILENCE,
         Law::Mu => ULAW_SILENCE,
@@ -266,6 +393,8 @@ struct Player {
     on: Option<Playing>,
     /// Samples of silence that are left.
     pause: u32,
+    /// The last event code that was put in, and when.
+    said: Option<(u8, Instant)>,
 }
 
 struct Digit {
@@ -279,6 +408,8 @@ struct Digit {
 
 struct Playing {
     pair: Zip<tone::Tone, tone::Tone>,
+    /// Event code.
+    code: u8,
     played: u32,
     total: u32,
     event: Option<u32>,
@@ -312,6 +443,13 @@ impl Player {
 
     /// Replaces sound while there are tones and pauses.
     fn fill(&mut self, now: Instant, law: Law, sound: &mut [u8]) {
+        self.replace(now, law, sound);
+        if let Some(on) = &self.on {
+            self.said = Some((on.code, now));
+        }
+    }
+
+    fn replace(&mut self, now: Instant, law: Law, sound: &mut [u8]) {
         for byte in sound {
             let Some(sample) = self.sample(now) else {
                 return;
@@ -349,6 +487,7 @@ impl Player {
                 self.on = Some(Playing {
                     pair: low.zip(high),
                     // The sample that is asked for: both tones begin at zero.
+                    code: digit.tone.event(),
                     played: 1,
                     total: digit.total,
                     event: digit.event,

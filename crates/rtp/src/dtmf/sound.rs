@@ -87,6 +87,16 @@ impl SoundReader {
         self.note(held)
     }
 
+    /// The digit that is on.
+    pub const fn on(&self) -> Option<char> {
+        self.on
+    }
+
+    /// Whether a digit is on, or the last block was like one that begins.
+    pub const fn suspects(&self) -> bool {
+        self.on.is_some() || self.candidate.is_some()
+    }
+
     /// There is a gap in the sound: what was on is over.
     pub fn interrupt(&mut self) {
         *self = SoundReader::default();
