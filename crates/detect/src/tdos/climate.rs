@@ -4,7 +4,7 @@
 //! one edge are called by more strangers at once, and none of them is attacked. Each site tells how
 //! many strangers called it lately for each that was usual; what is usual for one site is multiplied
 //! by the middle of what the others tell. A flood of one site, or of less than half of them, changes
-//! nothing; and whoever floods them all at once gains no more than [`MOST`].
+//! nothing; and whoever floods them all at once gains no more than three times.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use ringfence_base::Instant;
 /// Strangers that called a site in the last half hour or so.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lately {
-    /// Calls, each fading by [`HALF_HOUR`].
+    /// Calls, each fading within half an hour.
     calls: f64,
     at: Instant,
     usual_per_second: f64,
@@ -42,7 +42,7 @@ impl Lately {
 }
 
 /// So many times as many strangers as usual are usual now: the middle of what the other sites tell,
-/// 1 to [`MOST`], and 1 where fewer than [`SITES_MIN`] tell anything.
+/// 1 to 3, and 1 where fewer than five tell anything.
 ///
 /// ```
 /// use ringfence_detect::tdos::climate::usual_now;
