@@ -651,3 +651,44 @@ fn the_echo_of_a_tone_is_no_digit() {
     let told: String = events.iter().map(|(digit, _)| digit).collect();
     assert_eq!(told, "6");
 }
+
+/// Every key, beginning anywhere in a packet, at -4, 0 and 6 dB of the low tone over the high one.
+/// Beyond that more leaks.
+#[test]
+fn little_of_a_tone_leaks_wherever_it_begins_q24() {
+    for (low_peak, high_peak) in [(3_786, 6_000), (6_000, 6_000), (9_000, 4_511)] {
+        let mut world = tones_inside(Dtmf::Rfc4733);
+        let (_, invite, _) = call(&mut world);
+        let mut sequence = 0_u16;
+        for (digit, offset) in "0123456789*#ABCD"
+            .chars()
+            .flat_map(|digit| (0..160).step_by(10).map(move |offset| (digit, offset)))
+        {
+            let [low, _] = Tone::dtmf(digit, low_peak, 8_000).unwrap();
+            let [_, high] = Tone::dtmf(digit, high_peak, 8_000).unwrap();
+            let mut sound = vec![0_i16; 800 + offset];
+            sound.extend(low.zip(high).map(|(one, other)| one + other).take(800));
+            sound.resize(3_200, 0);
+            let mut sent = Vec::new();
+            for chunk in sound.chunks(160) {
+                let payload: Vec<u8> = chunk.iter().map(|it| encode_ulaw(*it)).collect();
+                let bytes = packet(0, sequence, u32::from(sequence) * 160, &payload);
+                sent.push(from_pbx(&mut world, &invite, &bytes).unwrap());
+                sequence += 1;
+            }
+            world.pass(Duration::from_millis(400));
+            let (events, _) = events_of(&sent);
+            assert_eq!(events.len(), 1, "{digit} at {offset}");
+            assert_eq!(events[0].0, digit);
+            let sounds = sent.iter().filter(|packet| packet[1] & 0x7f == 0);
+            let leaked: usize = sounds
+                .filter_map(|packet| {
+                    let is_loud = |byte: &u8| decode_ulaw(*byte).abs() > 50;
+                    packet[12..].iter().position(is_loud)
+                })
+                .map(|first| 160 - first)
+                .sum();
+            assert!(leaked <= 23 * 8, "{digit} at {offset}: {leaked}");
+        }
+    }
+}
