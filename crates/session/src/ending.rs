@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::incoming::Reply;
 use crate::outgoing::InDialog;
 use crate::plan::PeerKind;
+use crate::provider;
 use crate::refusal::RefusalReason;
 use crate::setup::{Attempt, Refused, explain, tag_text};
 use crate::supervise::AlarmKind;
@@ -291,8 +292,15 @@ impl Core {
         };
         let since = call.facts.answered_at.filter(|_| answered);
         let attacked = since.and_then(|_| self.attack_on_media(now, call));
+        let sounds = match answered {
+            true => sounds_of_trunks(now, call, &cdr),
+            false => Vec::new(),
+        };
         if let Some(seen) = self.seen_as(call) {
             self.see_ended(now, seen, since, &cdr);
+        }
+        for (trunk, finding) in sounds {
+            self.emit(Event::TrunkSounds { trunk, finding });
         }
         if let Some(finding) = attacked {
             let call = cdr.id;
@@ -513,6 +521,22 @@ const fn explanation(reason: RefusalReason) -> &'static str {
         RefusalReason::Unregistered => "the phone is not registered",
         other => other.as_str(),
     }
+}
+
+/// Notes how the sound of an answered call arrived, and says which trunks' sound has turned by it.
+fn sounds_of_trunks(now: Instant, call: &Call, cdr: &Cdr) -> Vec<(String, Box<Finding>)> {
+    let legs = [Some(&cdr.ingress), cdr.egress.as_ref()];
+    let media = legs.map(|leg| leg.and_then(|leg| leg.media.as_ref()));
+    let turned = Side::BOTH.into_iter().filter_map(|side| {
+        let (here, there) = (media[side.index()]?, media[side.other().index()]?);
+        let peer = call
+            .peer(side)
+            .filter(|peer| peer.kind == PeerKind::Trunk)?;
+        let turn = peer.usage.sound.note(provider::was_bad(here, there)?)?;
+        let finding = provider::sound(&call.plan, now, &peer.key, turn)?;
+        Some((peer.key.clone(), Box::new(finding)))
+    });
+    turned.collect()
 }
 
 const fn outcome(answered: bool, status: u16, ended_by: EndedBy) -> Outcome {

@@ -104,7 +104,14 @@ pub enum Event {
         /// What was spent, and by whom.
         finding: Box<Finding>,
     },
-    /// Two sources sent sound to one port of a call that is over now.
+    /// The sound of a trunk's last calls has turned bad, or good again.
+    TrunkSounds {
+        /// Key of the trunk.
+        trunk: String,
+        /// What was found.
+        finding: Box<Finding>,
+    },
+    /// Somebody meddles with the sound of a call.
     MediaAttacked {
         /// The call.
         call: CallId,

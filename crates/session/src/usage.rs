@@ -12,6 +12,7 @@ use ringfence_base::{Instant, UnixTime};
 
 use crate::health::Standing;
 use crate::line_guard::Lines;
+use crate::provider::Sound;
 use crate::registration::RegistrationView;
 
 /// Counters of one peer or one site.
@@ -32,6 +33,8 @@ pub struct Usage {
     options_missed: AtomicU32,
     /// Whether it is in use for new calls.
     pub standing: Standing,
+    /// How the sound of its last calls arrived.
+    pub(crate) sound: Sound,
     /// Of a site: its lines under attack, and its tenant's known callers.
     pub lines: Lines,
     /// The registration with the peer, if there is to be one.

@@ -168,3 +168,66 @@ fn a_re_invite_that_would_drop_the_encryption_is_refused_and_told() {
     assert_eq!(words.len(), 1, "{words:?}");
     assert!(words[0].contains("dropped by the caller"), "{words:?}");
 }
+
+/// A call out, of six seconds, of which the carrier's packets are lost that `lost` says.
+fn call_out(world: &mut World, number: u16, lost: impl Fn(u16) -> bool) {
+    let mut caller = Caller::new(PBX, "+15550001111");
+    caller.call_id = format!("out-{number}");
+    let offer = sdp("192.0.2.11", 9000, "");
+    let unique = |text: String| text.replace("secretbranch", &format!("secretbranch{number}x"));
+    world.deliver(PBX, &unique(caller.request("INVITE", Some(&offer))));
+    let invite = world.take(CARRIER, "INVITE");
+    let port = |message: &Sent| {
+        let media = message
+            .body()
+            .lines()
+            .find_map(|line| line.strip_prefix("m=audio "));
+        let port = media.and_then(|rest| rest.split(' ').next());
+        port.and_then(|port| port.parse::<u32>().ok())
+            .expect("a port")
+    };
+    let answer = sdp("198.51.100.31", 7100, "");
+    world.deliver(CARRIER, &invite.answer("200 OK", CARRIER, Some(&answer)));
+    let ok = world.take(PBX, "200");
+    caller.learn(&ok);
+    world.deliver(PBX, &unique(caller.request("ACK", None)));
+    world.take(CARRIER, "ACK");
+    // Ports of the outside listener come first.
+    let (outside, inside) = (port(&invite) - 30_000, 1_000 + port(&ok) - 30_000);
+    for sequence in 0..300 {
+        world.pass(Duration::from_millis(20));
+        if !lost(sequence) {
+            send(world, "198.51.100.31:7100", outside, &packet(9, sequence));
+        }
+        send(world, "192.0.2.11:9000", inside, &packet(7, sequence));
+    }
+    world.deliver(PBX, &unique(caller.request("BYE", None)));
+    let bye = world.take(CARRIER, "BYE");
+    world.deliver(CARRIER, &bye.answer("200 OK", CARRIER, None));
+    world.take(PBX, "200");
+}
+
+#[test]
+fn a_trunk_whose_calls_have_holes_in_their_sound_is_told_and_one_bad_call_is_not() {
+    let mut world = World::new();
+    let mut said = Vec::new();
+    for number in 0..16 {
+        let bad = number == 0 || (4..9).contains(&number);
+        call_out(&mut world, number, |sequence| bad && sequence % 5 == 4);
+        said.extend(world.events.drain(..).filter_map(|event| match event {
+            Event::TrunkSounds { trunk, finding } => Some((number, trunk, finding.explain())),
+            _ => None,
+        }));
+    }
+    assert_eq!(said.len(), 2, "{said:?}");
+    let [(bad, trunk, why), (good, _, relief)] = &said[..] else {
+        unreachable!()
+    };
+    // The first call, and four more: five of the last eight.
+    assert_eq!((*bad, trunk.as_str()), (7, "carrier-a"));
+    assert!(why.contains("sound is lost on its way here"), "{why}");
+    assert!(
+        *good > 10 && relief.contains("it works again"),
+        "{good} {relief}"
+    );
+}

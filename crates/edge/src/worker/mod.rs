@@ -543,6 +543,14 @@ impl Worker {
                             "a call was not simply let out");
                     }
                 }
+                Event::TrunkSounds { trunk, finding } => {
+                    tracing::warn!(
+                        trunk,
+                        why = finding.explain(),
+                        "how its calls sound has changed"
+                    );
+                    self.judge.tell_finding(*finding);
+                }
                 Event::MediaAttacked { call, finding } => {
                     if let Some(suppressed) = self.refusal_log.pass(now) {
                         tracing::warn!(%call, packets = finding.count, suppressed,
