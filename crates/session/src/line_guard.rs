@@ -451,6 +451,10 @@ impl Core {
             let mut watched = site.usage.lines.watched(self.hash, profile, now);
             in_alarm = watched.gate.alarm().is_some();
             let id = CallRef::new(call.id.raw());
+            let said = call.media.record(&self.media, Side::A);
+            if let (Some(said), true) = (said, answered.is_some()) {
+                watched.gate.note_heard(id, said.packets_received > 0);
+            }
             watched.gate.ended(id, answered, now);
         }
         let Some(site) = call.plan.site(call.route.site) else {

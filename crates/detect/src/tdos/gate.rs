@@ -103,6 +103,8 @@ pub struct Gate {
     failed: KeyedMap<CallerKey, (Instant, u8)>,
     /// Durations of strangers' answered calls, in seconds.
     holds: VecDeque<f64>,
+    /// Whether the callers of strangers' answered calls were heard.
+    heard: VecDeque<bool>,
     /// Who hung up last.
     last_gone: Option<(CallerKey, Instant)>,
     /// Outcomes of the last challenges.
@@ -197,6 +199,7 @@ impl Gate {
             passed: key.map(),
             failed: key.map(),
             holds: VecDeque::new(),
+            heard: VecDeque::new(),
             last_gone: None,
             outcomes: VecDeque::new(),
             refused: VecDeque::new(),
@@ -309,6 +312,14 @@ impl Gate {
     /// Whether nobody waits for a channel: who is sent away may be told so first.
     pub fn is_at_ease(&self) -> bool {
         self.busy() + 2 < self.profile.channels
+    }
+
+    /// Whether any sound came from the caller of an answered call. To be told before [`Gate::ended`].
+    pub fn note_heard(&mut self, call: CallRef, heard: bool) {
+        let class = self.calls.get(&call).map(|held| held.class);
+        if matches!(class, Some(Class::Stranger | Class::Person)) {
+            keep(&mut self.heard, heard, HEARD_KEPT);
+        }
     }
 
     /// A call is over. `answered` says for how long it was.
@@ -699,6 +710,9 @@ impl Gate {
         if self.holds_collapse() {
             tells += 0.7;
         }
+        if self.are_silent() {
+            tells += 0.7;
+        }
         let rise = self.pressure.note(now, usual, tells);
         if rise.is_some() {
             self.last_rise = now;
@@ -722,6 +736,12 @@ impl Gate {
         self.last_gone.is_some_and(|(caller, at)| {
             Some(caller) == offer.caller && offer.at.saturating_since(at) < REDIAL
         })
+    }
+
+    /// Strangers call and say nothing: machines that only hold the line. One may have been heard.
+    fn are_silent(&self) -> bool {
+        let heard = self.heard.iter().filter(|heard| **heard).count();
+        self.heard.len() >= SILENT_MIN && heard <= 1
     }
 
     /// Strangers' calls last equally long.
@@ -785,6 +805,9 @@ impl Gate {
         finding.note("channels in use", Value::Count(self.busy().into()));
         if self.holds_collapse() {
             finding.note("durations", Value::Word("all alike"));
+        }
+        if self.are_silent() {
+            finding.note("callers", Value::Word("say nothing"));
         }
         let (before, counts) = (self.before, self.counts);
         for (what, count) in [
@@ -903,6 +926,9 @@ const CROWD_PERCENT: usize = 60;
 const OUTCOMES_KEPT: usize = 16;
 /// Durations that are looked at together.
 const HOLDS_KEPT: usize = 16;
+/// Calls whose sound is looked at together, and how many at least.
+const HEARD_KEPT: usize = 8;
+const SILENT_MIN: usize = 5;
 /// Callers remembered as passed, and as failed.
 const CALLERS_KEPT: usize = 16_384;
 /// Findings that wait to be fetched.

@@ -347,3 +347,36 @@ proptest::proptest! {
         }
     }
 }
+
+/// How many strangers, two minutes apart at night, raise the alarm, where the calls before them were heard or not.
+fn until_alarm(heard: bool) -> u32 {
+    let mut world = World::new(8);
+    for _ in 0..6 {
+        let (call, verdict) = world.offer(Standing::Stranger);
+        assert_eq!(verdict, Verdict::Admit);
+        world.gate.note_heard(call, heard);
+        world
+            .gate
+            .ended(call, Some(Duration::from_secs(20)), world.now);
+        // As rare as usual: they raise nothing by themselves.
+        world.pass(900);
+    }
+    assert!(world.gate.alarm().is_none());
+    for calls in 1..20 {
+        let (call, _) = world.offer(Standing::Stranger);
+        if world.gate.alarm().is_some() {
+            let finding = world.gate.poll_finding().expect("told");
+            assert_eq!(finding.explain().contains("say nothing"), !heard);
+            return calls;
+        }
+        world.gate.ended(call, None, world.now);
+        world.pass(120);
+    }
+    panic!("no alarm");
+}
+
+#[test]
+fn callers_who_say_nothing_are_an_attack_sooner() {
+    let (silent, heard) = (until_alarm(false), until_alarm(true));
+    assert!(silent < heard, "{silent} and {heard} calls");
+}
