@@ -226,8 +226,9 @@ impl Plane {
         stream_mut(&mut self.streams, id).is_some_and(|stream| stream.send_tone(now, tone))
     }
 
-    /// The next digit that a side sent by RFC 4733, or as tones, to one that knows digits by signalling only. Poll it after
-    /// [`Plane::handle_packet`]; of what is not fetched, the newest is lost.
+    /// The next digit that a side sent by RFC 4733, or as tones, to one that knows digits by
+    /// signalling only. Poll it after [`Plane::handle_packet`]; of what is not fetched, the newest is
+    /// lost.
     pub fn told_tone(&mut self) -> Option<ToldTone> {
         self.told.pop_front()
     }
@@ -268,8 +269,9 @@ impl Plane {
     /// Handles a datagram that arrived at `socket`: the packet to send for it, if any.
     ///
     /// `buf[..len]` is the datagram; `buf` has room for [`TAIL`] more bytes. Where telephone events
-    /// become sound, what has no room in `buf` is cut off. It is rewritten in place; after `None` its content is unspecified. Never allocates while the sources of an
-    /// SRTP stream stay the same, never locks, never waits.
+    /// become sound, what has no room in `buf` is cut off. It is rewritten in place; after `None` its
+    /// content is unspecified. Never allocates while the sources of an SRTP stream stay the same,
+    /// never locks, never waits.
     #[inline]
     pub fn handle_packet(
         &mut self,
