@@ -136,6 +136,8 @@ pub(crate) struct Call {
     pub(crate) screening: Option<Box<Screening>>,
     /// The leg that another one of its peer is about to take the place of (RFC 3891).
     pub(crate) replaced: Option<Box<(Side, Leg)>>,
+    /// The caller was replaced while the call rang, and the new one has no answer yet.
+    pub(crate) caller_changed: bool,
     /// A transfer that was asked for in this call.
     pub(crate) referral: Option<Box<Referral>>,
     /// The transfer that this call was made by.
@@ -301,6 +303,18 @@ impl Call {
         });
         // In a call that is over, or that we answered ourselves, it has had its final answer.
         pending && self.phase != Phase::Ending && self.screening.is_none()
+    }
+
+    /// Whether the call rings for a caller whose place another one may take: it has offered, the
+    /// callee is not in the middle of anything, and no transfer made the call.
+    pub(crate) fn may_change_caller(&self) -> bool {
+        let Some(bridge) = &self.bridge else {
+            return false;
+        };
+        let offered = matches!(bridge.stage, Stage::Pending { offer: true, .. });
+        let made = self.transfer.is_some() || self.caller_changed;
+        let busy = self.exchange.is_some() || self.provisionals.holds_success();
+        bridge.initial && offered && !made && !busy
     }
 
     /// The leg that was answered and has not acknowledged it, if the call begins with that answer.

@@ -76,13 +76,18 @@ impl Core {
         replaces: &Replaces,
     ) -> Result<(), u16> {
         let plan = Arc::clone(&self.plan);
-        let (other, other_side) = self.replaced(replaces).ok_or(603u16)?;
+        let named = self.replaced(replaces).or_else(|| self.ringing(replaces));
+        let (other, other_side) = named.ok_or(603u16)?;
         let (Some(first), Some(second)) = (self.call(key), self.call(other)) else {
             return Err(603);
         };
         let own = |call: &Call, side| call.peer(side).map(|peer| (peer.key.clone(), peer.kind));
         if other == key || own(first, side) != own(second, other_side) {
             return Err(603);
+        }
+        if second.phase == Phase::Setup {
+            // There is nothing yet to join: the transferred side calls, in place of the referrer.
+            return self.refer_across(now, key, side, reply, replaces);
         }
         if second.is_changing() || second.referral.is_some() {
             return Err(491);
@@ -144,6 +149,7 @@ impl Core {
             identity,
             screening: None,
             replaced: None,
+            caller_changed: false,
             referral: None,
             transfer: Some(Box::new(Transfer {
                 parent: None,
@@ -198,9 +204,19 @@ impl Core {
 
     /// The dialog that Replaces names, if it is one of ours and up.
     pub(crate) fn replaced(&self, replaces: &Replaces) -> Option<(CallKey, Side)> {
+        self.dialog_named(replaces, Phase::Up)
+    }
+
+    /// The same of a caller whose call still rings.
+    pub(crate) fn ringing(&self, replaces: &Replaces) -> Option<(CallKey, Side)> {
+        let named = self.dialog_named(replaces, Phase::Setup);
+        named.filter(|(_, side)| *side == Side::A)
+    }
+
+    fn dialog_named(&self, replaces: &Replaces, phase: Phase) -> Option<(CallKey, Side)> {
         let tag: TagText = replaces.to_tag.as_slice().try_into().ok()?;
         let &(key, side) = self.by_tag.get::<TagText>(&tag)?;
-        let call = self.call(key).filter(|call| call.phase == Phase::Up)?;
+        let call = self.call(key).filter(|call| call.phase == phase)?;
         let dialog = call.leg(side).dialog.as_ref()?;
         let named =
             dialog.call_id() == replaces.call_id && dialog.remote_tag() == replaces.from_tag;

@@ -108,6 +108,18 @@ impl Provisionals {
         self.to_caller
     }
 
+    /// Whether the callee's 2xx waits for the caller's PRACK.
+    pub(crate) const fn holds_success(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Another one is in the caller's place, to whom nothing was said yet.
+    pub(crate) fn leave_caller(&mut self) {
+        (self.to_caller, self.always, self.answered) = (false, false, false);
+        self.unacknowledged = None;
+        self.waiting.clear();
+    }
+
     /// Whether the 2xx to the caller needs no description: it has the answer, or has given it.
     pub(crate) const fn needs_no_answer(&self) -> bool {
         self.answered || self.agreed

@@ -6,14 +6,22 @@
 //! leg that was replaced gets a BYE. If it does not agree the call goes on as it was.
 //!
 //! Only the peer that has the dialog may replace it: the same phone system, or a phone of the same
-//! group, that knows Call-ID and both tags. Left out: replacing a call that rings.
+//! group, that knows Call-ID and both tags.
+//!
+//! A caller whose call still rings is replaced only by a transfer that it asked for itself (`across`):
+//! the transfer to somebody who has not answered yet (RFC 5589 §7.3). It gets its 487 at once, and
+//! whom it called rings on. From outside such an INVITE is refused: RFC 3891 §3 has it so for an early
+//! dialog that the receiver of the INVITE did not begin. Left out: taking a call that rings at another
+//! phone of the group, which needs its dialogs to be told (RFC 4235).
 
+use bytes::Bytes;
 use ringfence_base::Instant;
 use ringfence_dialog::dialog::Dialog;
-use ringfence_sip::HeaderName;
+use ringfence_sip::{HeaderName, Index};
 
 use crate::access::Candidates;
-use crate::call::{CallKey, Leg, Side};
+use crate::call::{Bridge, CallKey, Leg, Phase, Side, Stage};
+use crate::cdr::EndedBy;
 use crate::core::Core;
 use crate::incoming::Reply;
 use crate::methods::{RELIABLE, requires};
@@ -76,7 +84,10 @@ impl Core {
     ) -> Result<(), (RefusalReason, u16)> {
         const UNKNOWN: (RefusalReason, u16) = (RefusalReason::DialogUnknown, 481);
         let message = reply.request;
-        let (key, side) = self.replaced(replaces).ok_or(UNKNOWN)?;
+        let within = reply.flow.is_within();
+        let ringing = || self.ringing(replaces).filter(|_| within);
+        let named = self.replaced(replaces).or_else(ringing);
+        let (key, side) = named.ok_or(UNKNOWN)?;
         let call = self.call(key).ok_or(UNKNOWN)?;
         let own = call.peer(side).ok_or(UNKNOWN)?;
         let same = |peer: &Peer| peer.key == own.key && peer.kind == own.kind;
@@ -98,9 +109,13 @@ impl Core {
         if call.transfers >= TRANSFERS_MAX {
             return Err((RefusalReason::TooManyHops, 482));
         }
+        let rings = call.phase == Phase::Setup;
         let others = call.referral.is_some() || call.screening.is_some();
-        let busy = call.bridge.is_some() || others || call.is_changing();
-        if busy || call.leg(side).refresh.is_some() || call.leg(side.other()).refresh.is_some() {
+        let busy = match rings {
+            true => !call.may_change_caller(),
+            false => call.bridge.is_some() || call.is_changing(),
+        };
+        if busy || others || call.legs.iter().any(|leg| leg.refresh.is_some()) {
             return Err((RefusalReason::Method, 491));
         }
         let peer = call.leg(side).peer;
@@ -110,6 +125,10 @@ impl Core {
         dialog.confirm();
         let mut leg = Leg::new(peer, reply.flow, tag);
         leg.dialog = Some(dialog);
+        if rings {
+            self.change_caller(now, key, reply, leg);
+            return Ok(());
+        }
         leg.status = Some(200);
         self.by_tag.insert(tag_text(&tag), (key, side));
         if let Some(call) = self.call_mut(key) {
@@ -137,6 +156,84 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// A new leg takes the caller's place in a call that rings. What the callee was offered is the old
+    /// one's: it is shown the new one's description as soon as it has answered.
+    fn change_caller(&mut self, now: Instant, key: CallKey, reply: &Reply<'_, '_>, leg: Leg) {
+        self.answer_pending(now, key, 487, None);
+        let (flow, tag) = (leg.flow, leg.local_tag);
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let old = std::mem::replace(call.leg_mut(Side::A), leg);
+        call.transfers = call.transfers.saturating_add(1);
+        call.route.caller = None;
+        call.caller_changed = true;
+        call.provisionals.leave_caller();
+        // Nobody else is called for it, with what the old one asked for.
+        call.hunt = None;
+        if let Some(fork) = &mut call.fork {
+            fork.stay();
+        }
+        if let Some(bridge) = &mut call.bridge {
+            bridge.server = reply.server;
+            bridge.stage = Stage::Pending {
+                request: Bytes::copy_from_slice(reply.request.bytes()),
+                offer: true,
+            };
+        }
+        let rings = call.facts.ringing.is_some();
+        self.by_tag.remove(&tag_text(&old.local_tag));
+        self.by_tag.insert(tag_text(&tag), (key, Side::A));
+        self.current = Some(key);
+        self.trace(now, key, (Side::A, false), &flow, reply.request.bytes());
+        self.transactions
+            .set_owner(reply.server, key.owner(Side::A));
+        let status = if rings { 180 } else { 100 };
+        self.answer_invite(now, key, Side::A, reply.server, status, None, None);
+    }
+
+    /// The callee has answered a caller that is not there any more: it is shown the new one's media,
+    /// and the new one gets what it says to that.
+    pub(crate) fn show_new_caller(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.call_mut(key) else {
+            return;
+        };
+        let Some(Bridge {
+            server,
+            stage: Stage::Pending { request, .. },
+            ..
+        }) = call.bridge.take()
+        else {
+            return;
+        };
+        let leg = call.leg(Side::A);
+        let (flow, tag) = (leg.flow, leg.local_tag);
+        self.on_answered(now, key);
+        let mut index = Index::default();
+        let Ok(request) = index.parse(&request) else {
+            return self.end_call(now, key, EndedBy::Edge, None);
+        };
+        let reply = Reply {
+            server,
+            request: &request,
+            flow,
+            tag: Some(tag),
+            leg: Some((key, Side::A)),
+        };
+        if let Err((_, status)) = self.carry_invite(now, key, Side::A, &reply) {
+            self.respond(now, &reply, status);
+            self.lose_new_caller(now, key);
+        }
+    }
+
+    /// The callee did not take the new caller's media: nobody is left for it.
+    pub(crate) fn lose_new_caller(&mut self, now: Instant, key: CallKey) {
+        if self.call(key).is_some_and(|call| call.caller_changed) {
+            let cause = Some(79);
+            self.end_call_from(now, key, Some(Side::A), EndedBy::Edge, cause);
+        }
     }
 
     /// The far side has agreed: the old leg is let go.

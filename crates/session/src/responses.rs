@@ -171,6 +171,9 @@ impl Core {
             }
         }
         let reliable = reliability == Provisional::Offer;
+        // It is no answer to what a new caller offers.
+        let changed = self.call(key).is_some_and(|call| call.caller_changed);
+        let body = body.filter(|_| !changed);
         self.ring_caller(now, key, status, body, reliable);
     }
 
@@ -228,6 +231,14 @@ impl Core {
             if let Some(call) = self.call_mut(key) {
                 call.media.settle();
             }
+        }
+        if let Some(call) = self.call_mut(key)
+            && call.caller_changed
+        {
+            if initial {
+                return self.show_new_caller(now, key);
+            }
+            call.caller_changed = false;
         }
         let carried = (!provisionals.needs_no_answer()).then_some(carried);
         self.finish_replacing(now, key);
@@ -493,6 +504,7 @@ impl Core {
         if let Some(call) = self.call_mut(key) {
             call.bridge = None;
         }
+        self.lose_new_caller(now, key);
     }
 
     /// The transaction layer gave up on something.

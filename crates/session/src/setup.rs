@@ -372,6 +372,7 @@ impl Core {
             kept_admission: None,
             screening: None,
             replaced: None,
+            caller_changed: false,
             referral: None,
             transfer: None,
             redirects: 0,

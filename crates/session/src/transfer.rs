@@ -360,6 +360,7 @@ impl Core {
             identity,
             screening: None,
             replaced: None,
+            caller_changed: false,
             referral: None,
             transfer: Some(Box::new(Transfer {
                 parent: Some(parent),
