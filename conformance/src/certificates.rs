@@ -41,6 +41,9 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.subject_alt_names.push(SanType::IpAddress(address));
+        // linphone looks for the address among the names.
+        let name = address.to_string().try_into().expect("a name");
+        params.subject_alt_names.push(SanType::DnsName(name));
         params
             .distinguished_name
             .push(DnType::CommonName, address.to_string());

@@ -4,5 +4,6 @@
 //! where a program is missing.
 
 pub mod certificates;
+pub mod office;
 pub mod scene;
 pub mod town;

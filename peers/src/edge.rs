@@ -47,6 +47,8 @@ pub struct Setup {
     pub media_pairs: u16,
     /// A certificate chain and a key, as PEM; TLS is offered outside with them.
     pub identity: Option<(String, String)>,
+    /// Whether TLS 1.2 will do there, which the edge speaks only where it is told to.
+    pub tls12: bool,
     /// Authorities that sign the carrier's certificate, as PEM.
     pub trunk_ca: Option<String>,
     /// Further lines for `[edge]`, `[trunk.carrier]` and `[pbx.main]`, and further tables.
@@ -71,6 +73,7 @@ impl Default for Setup {
             any_number: true,
             media_pairs: 500,
             identity: None,
+            tls12: false,
             trunk_ca: None,
             edge_lines: String::new(),
             trunk_lines: String::new(),
@@ -325,7 +328,8 @@ fn configuration(network: &Network, setup: &Setup, folder: &Path, metrics: Socke
         .map_or(String::new(), |workers| format!("workers = {workers}"));
     let tls = setup.identity.as_ref().map_or(String::new(), |_| {
         let address = format!("{outside}:{}", network.tls_port());
-        format!("tls = \"{address}\"\ncertificate = \"edge.pem\"\nkey = \"edge.key\"")
+        let tls12 = if setup.tls12 { "tls12 = true\n" } else { "" };
+        format!("{tls12}tls = \"{address}\"\ncertificate = \"edge.pem\"\nkey = \"edge.key\"")
     });
     let accept = setup
         .trunk_accept

@@ -12,6 +12,7 @@
 pub mod baresip;
 pub mod edge;
 pub mod kamailio;
+pub mod linphone;
 pub mod media;
 pub mod namespace;
 pub mod nat;

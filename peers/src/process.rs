@@ -1,8 +1,8 @@
 //! One program: started, its lines kept, waited for, stopped whatever happens to the test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ const STOP: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Process {
     name: String,
+    input: Option<ChildStdin>,
     child: Child,
     log: Arc<Log>,
     ended: Option<ExitStatus>,
@@ -37,10 +38,19 @@ impl Process {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(name: &str, command: &mut Command) -> anyhow::Result<Process> {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        Process::spawn(name, command.stdin(Stdio::null()))
+    }
+
+    /// The same of a program that is typed at: see [`Process::say`].
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start_with_input(name: &str, command: &mut Command) -> anyhow::Result<Process> {
+        Process::spawn(name, command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> anyhow::Result<Process> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: these calls are async-signal-safe. A test that is killed takes its programs
         // along; so does the thread that started them. Each may open as many files as allowed.
         unsafe {
@@ -77,10 +87,23 @@ impl Process {
         }
         Ok(Process {
             name: name.to_owned(),
+            input: child.stdin.take(),
             child,
             log,
             ended: None,
         })
+    }
+
+    /// Types a line.
+    ///
+    /// # Errors
+    /// When the program takes no input, or has gone.
+    pub fn say(&mut self, line: &str) -> anyhow::Result<()> {
+        let input = self.input.as_mut().context("it takes no input")?;
+        input.write_all(format!("{line}\n").as_bytes())?;
+        input
+            .flush()
+            .with_context(|| format!("{} has gone", self.name))
     }
 
     /// The process id.

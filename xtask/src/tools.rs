@@ -40,6 +40,11 @@ pub const TOOLS: &[Tool] = &[
         serves: "TLS and SRTP calls with audio",
     },
     Tool {
+        name: "linphonec",
+        package: "linphone-cli",
+        serves: "a phone that checks certificates",
+    },
+    Tool {
         name: "kamailio",
         package: "kamailio",
         serves: "bench, calls through a proxy",

@@ -322,7 +322,7 @@ pub fn header<'a>(message: &'a str, name: &str) -> &'a str {
         .trim()
 }
 
-/// Where a session description wants audio.
+/// Where a session description wants audio, or a fax where it has no audio.
 #[track_caller]
 pub fn media_address(message: &str) -> SocketAddr {
     let field = |start: &str| {
@@ -333,6 +333,7 @@ pub fn media_address(message: &str) -> SocketAddr {
     let ip = field("c=IN IP4 ").or_else(|| field("c=IN IP6 "));
     let ip: IpAddr = ip.expect("a connection line").parse().unwrap();
     let port = field("m=audio ")
+        .or_else(|| field("m=image "))
         .and_then(|rest| rest.split(' ').next())
         .expect("a media line");
     SocketAddr::new(ip, port.parse().unwrap())
